@@ -1,0 +1,43 @@
+"""The only place that converts between samples, frame indices, seconds and monotonic nanoseconds.
+
+Media time is the position in the audio stream. Motion frame ``n`` is due at media time ``n / FPS`` seconds.
+Not for: measuring how long something took in a log (use ``monotonic_ns`` directly there too, never the wall clock).
+"""
+
+from __future__ import annotations
+
+import time
+
+SAMPLE_RATE = 48_000
+"""Audio rate inside the engine, Hz."""
+
+FPS = 30
+"""Motion and feature frames a second."""
+
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+"""Audio samples in one motion frame (1600)."""
+
+
+def monotonic_ns() -> int:
+    """Monotonic time now, nanoseconds. Live: any thread."""
+    return time.monotonic_ns()
+
+
+def frame_to_seconds(index: int, fps: int = FPS) -> float:
+    """Media time of a motion frame, seconds."""
+    return index / fps
+
+
+def seconds_to_frame(seconds: float, fps: int = FPS) -> int:
+    """Last motion frame that is due at or before a media time."""
+    return int(seconds * fps + 1e-9)
+
+
+def frames_in_samples(num_samples: int) -> int:
+    """Whole motion frames contained in a number of samples at ``SAMPLE_RATE``."""
+    return num_samples // SAMPLES_PER_FRAME
+
+
+def frame_due_ns(index: int, epoch_ns: int, fps: int = FPS) -> int:
+    """Monotonic time at which frame ``index`` is due when frame 0 is due at ``epoch_ns``. No drift: integer maths."""
+    return epoch_ns + index * 1_000_000_000 // fps
