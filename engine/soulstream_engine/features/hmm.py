@@ -1,0 +1,166 @@
+"""Bar-pointer hidden Markov model with one-beat states: where in the beat is the music, and how long is a beat.
+
+State (n, i): beat length ``n`` steps of 10 ms (28..109, that is 214-55 BPM), position ``i < n``. Each step moves the
+position by one; at the end of a beat the length may change a little. Forward algorithm only, so it is causal.
+Not for: choosing between tempo hypotheses from periodicity alone (``tempogram``). Source of every number: ours,
+measured; the template was learned from drum recordings only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soulstream_engine.features.onsets import STEP_RATE
+
+MIN_STEPS = 28
+MAX_STEPS = 109
+LENGTHS: NDArray[np.int64] = np.arange(MIN_STEPS, MAX_STEPS + 1)
+"""Beat lengths [82] in steps of 10 ms."""
+
+NUM_STATES = int(LENGTHS.sum())
+"""5617 states."""
+
+LENGTH_BPM: NDArray[np.float64] = 60.0 * STEP_RATE / LENGTHS
+"""Tempo of each beat length [82], beats a minute."""
+
+TEMPLATE: NDArray[np.float32] = np.array(
+    "0.67 0.78 0.37 -0.04 -0.21 -0.24 -0.23 -0.17 -0.10 -0.06 -0.06 -0.15 -0.19 -0.19 -0.10 0.10 0.34 0.36 0.06 -0.15"
+    " -0.20 -0.19 -0.14 -0.06 0.03 0.06 -0.01 -0.16 -0.21 -0.18 -0.03 0.28".split(),
+    dtype=np.float32,
+)
+"""Expected onset strength [32] around the beat, the same for every band group."""
+
+KAPPA = 0.2
+LAMBDA = 100.0
+LEAK = 1e-6
+PRIOR_BPM = 130.0
+PRIOR_OCTAVES = 0.5
+
+_HISTOGRAM = 64
+_REACH = 6.5 / _HISTOGRAM
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Read-out of one model: ``phase`` in turns at the last step, ``bpm``, and how sure.
+
+    ``mass`` is the probability of the chosen beat lengths (five neighbours), ``others`` [B - 1] the probability that
+    the other models of the batch give to the same lengths, ``focus`` the share of the phase near its mode.
+    """
+
+    phase: float
+    bpm: float
+    mass: float
+    others: tuple[float, ...]
+    focus: float
+
+
+class BeatHmm:
+    """A batch of models over the same onsets; model 0 is read out, the others (no tempogram) tell how sure to be.
+
+    Args:
+        models: Batch size B.
+    """
+
+    def __init__(self, models: int = 2) -> None:
+        self._index = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+        self._starts = np.concatenate([[0], np.cumsum(LENGTHS)[:-1]])
+        self._ends = self._starts + LENGTHS - 1
+        position = np.arange(NUM_STATES) - np.repeat(self._starts, LENGTHS)
+        self._phase = (position + 0.5) / np.repeat(LENGTHS, LENGTHS)
+        self._template_bin = (self._phase * len(TEMPLATE)).astype(np.intp)
+        self._phase_bin = (self._phase * _HISTOGRAM).astype(np.intp)
+        ratio = LENGTHS[None, :] / LENGTHS[:, None]
+        change = np.exp(-LAMBDA * np.abs(ratio - 1.0))
+        self._change = (change / change.sum(axis=1, keepdims=True)).astype(np.float32)
+        octaves = np.log2(LENGTH_BPM / PRIOR_BPM) / PRIOR_OCTAVES
+        per_length = np.exp(-0.5 * octaves**2)
+        self._start_prior = self._spread(per_length)
+        self._leak = LEAK * self._start_prior
+        self._state = np.repeat(self._start_prior[None], models, axis=0)
+        self._next = np.empty_like(self._state)
+        self._likelihood = np.empty(NUM_STATES, np.float32)
+
+    def step(self, strength: float) -> None:
+        """One 10 ms step.
+
+        Args:
+            strength: Sum of the standardised onset strengths of the four band groups.
+        """
+        state, nxt = self._state, self._next
+        wrapped = state[:, self._ends] @ self._change
+        nxt[:, 1:] = state[:, :-1]
+        nxt[:, self._starts] = wrapped
+        np.take(np.exp(np.float32(KAPPA * strength) * TEMPLATE), self._template_bin, out=self._likelihood, mode="clip")
+        nxt *= self._likelihood
+        nxt *= (np.float32(1.0 - LEAK) / nxt.sum(axis=1))[:, None]
+        nxt += self._leak
+        self._state, self._next = nxt, state
+
+    def weigh(self, factor: NDArray[np.float64], *, every_model: bool = False) -> None:
+        """Multiply the probability of each beat length.
+
+        Args:
+            factor: [82] positive factors.
+            every_model: All models, instead of model 0 only.
+        """
+        weights = factor.astype(np.float32)[self._index]
+        chosen = self._state if every_model else self._state[:1]
+        chosen *= weights
+        chosen /= chosen.sum(axis=1, keepdims=True)
+
+    def restrict(self, allowed: NDArray[np.bool_] | None) -> None:
+        """Let new hypotheses start only at allowed beat lengths [82]; ``None`` allows all."""
+        prior = self._start_prior
+        if allowed is not None and allowed.any():
+            prior = prior * allowed[self._index]
+            prior = prior / prior.sum()
+        self._leak = (LEAK * prior).astype(np.float32)
+
+    def seed(self, bpm: float, phase: float | None, *, octaves: float = 0.03, turns: float = 0.05) -> None:
+        """Start again around a tempo and, if given, a phase at the last step.
+
+        Args:
+            bpm: Beats a minute.
+            phase: Turns, or ``None`` for any phase.
+            octaves: Width of the belief in tempo.
+            turns: Width of the belief in phase.
+        """
+        distance = np.log2(LENGTH_BPM / bpm)
+        distance -= distance[np.argmin(np.abs(distance))] * (np.abs(distance).min() > octaves)
+        seeded = self._spread(np.exp(-0.5 * (distance / octaves) ** 2)).astype(np.float64)
+        if phase is not None:
+            off = np.mod(self._phase - phase + 0.5, 1.0) - 0.5
+            seeded *= np.exp(-0.5 * (off / turns) ** 2)
+        seeded /= seeded.sum()
+        self._state[:] = seeded * (1.0 - LEAK) + self._leak
+
+    def read(self) -> Belief:
+        """Tempo and phase of model 0 at the last step."""
+        state = self._state[0]
+        marginal = np.add.reduceat(self._state, self._starts, axis=1)
+        own = marginal[0].astype(np.float64)
+        best = int(np.argmax(own[:-2] + own[1:-1] + own[2:])) + 1
+        low, high = max(best - 2, 0), min(best + 2, len(LENGTHS) - 1)
+        weights = own[low : high + 1]
+        mass = float(weights.sum())
+        bpm = 60.0 * STEP_RATE * mass / float(weights @ LENGTHS[low : high + 1])
+        chosen = slice(int(self._starts[low]), int(self._ends[high]) + 1)
+        histogram = np.bincount(self._phase_bin[chosen], weights=state[chosen], minlength=_HISTOGRAM)
+        centre = (int(np.argmax(histogram)) + 0.5) / _HISTOGRAM
+        off = np.mod(self._phase[chosen] - centre + 0.5, 1.0) - 0.5
+        near = state[chosen] * (np.abs(off) <= _REACH)
+        total = float(near.sum())
+        phase = centre + float(near @ off) / total
+        others = tuple(float(m) for m in marginal[1:, low : high + 1].sum(axis=1))
+        return Belief(phase % 1.0, bpm, min(mass, 1.0), others, total / mass)
+
+    def _spread(self, per_length: NDArray[np.float64]) -> F32:
+        """Probability [S] with the given weight for each length and uniform phase."""
+        spread = (per_length / LENGTHS)[self._index]
+        return (spread / spread.sum()).astype(np.float32)
