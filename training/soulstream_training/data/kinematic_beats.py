@@ -1,0 +1,103 @@
+"""Kinematic beats: the moments at which a dancer comes to rest, in seconds, finer than a frame.
+
+Both the pairing of motion with music and the beat scores read a dance through this file, so that what the model is
+taught and what it is judged by are the same thing. Not for: beats of music (``engine.features``).
+
+Letters: T frames, J joints, K beats.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from soulstream_engine.clock import FPS
+
+F64 = NDArray[np.float64]
+
+NUM_SCORED_JOINTS = 22
+"""Joints in the mean speed: the body of SMPL-X, without hands. Source: ours; Bailando scores the 24 of SMPL."""
+
+SMOOTHING_S = 2.5 / 30
+"""Sigma of the Gaussian over the speed. Source: 5 frames at 60 fps in Bailando's score, the same time at any rate."""
+
+FOOT_JOINTS = (7, 10, 8, 11)
+"""Left ankle, left toe, right ankle, right toe."""
+
+
+def mean_speed(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:
+    """Smoothed mean speed of the body.
+
+    Args:
+        joints_m: [T, J, 3] world positions, metres; joints after the first 22 are ignored.
+        fps: Frames a second.
+
+    Returns:
+        [T - 1] float64, m/s. Entry k is the speed between frames k and k + 1, so its time is ``(k + 0.5) / fps``.
+    """
+    positions = np.asarray(joints_m, dtype=np.float64)[:, :NUM_SCORED_JOINTS]
+    if len(positions) < 2:
+        return np.zeros(0)
+    speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=-1) * fps
+    smooth: F64 = gaussian_filter1d(speed, SMOOTHING_S * fps, mode="nearest")
+    return smooth
+
+
+def minima(values: NDArray[np.floating]) -> F64:
+    """Places of the strict local minima of a curve, refined with a parabola through three samples.
+
+    Args:
+        values: [T] any unit.
+
+    Returns:
+        [K] float64, in samples, increasing. Plateaus and the two ends are no minima.
+    """
+    curve = np.asarray(values, dtype=np.float64)
+    if len(curve) < 3:
+        return np.zeros(0)
+    left, middle, right = curve[:-2], curve[1:-1], curve[2:]
+    found = np.flatnonzero((middle < left) & (middle < right))
+    bend = left[found] - 2.0 * middle[found] + right[found]
+    return found + 1.0 + 0.5 * (left[found] - right[found]) / bend
+
+
+def kinematic_beats(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:
+    """Times at which the mean speed of the body has a local minimum.
+
+    Args:
+        joints_m: [T, J, 3] world positions, metres, J >= 22.
+        fps: Frames a second.
+
+    Returns:
+        [K] float64, seconds from frame 0, increasing.
+
+    Source: Bailando (Siyao et al., 2022) and LODGE, here in seconds and placed between the two frames of a difference.
+    """
+    return (minima(mean_speed(joints_m, fps)) + 0.5) / fps
+
+
+def foot_stops(joints_m: NDArray[np.floating], fps: float = FPS, *, still_m_s: float = 0.35) -> F64:
+    """Times at which a foot comes to rest: minima of its speed below a limit.
+
+    Args:
+        joints_m: [T, J, 3] world positions, metres, J >= 12.
+        fps: Frames a second.
+        still_m_s: A foot slower than this stands.
+
+    Returns:
+        [K] float64, seconds, increasing, both feet together; a foot that stays down stops once.
+
+    Source: ours.
+    """
+    positions = np.asarray(joints_m, dtype=np.float64)
+    if len(positions) < 4:
+        return np.zeros(0)
+    stops: list[F64] = []
+    for ankle, toe in (FOOT_JOINTS[:2], FOOT_JOINTS[2:]):
+        foot = (positions[:, ankle] + positions[:, toe]) / 2.0
+        speed = np.linalg.norm(np.diff(foot, axis=0), axis=-1) * fps
+        speed = gaussian_filter1d(speed, 0.03 * fps, mode="nearest")
+        landed = np.flatnonzero((speed[1:] < still_m_s) & (speed[:-1] >= still_m_s))
+        share = (speed[landed] - still_m_s) / (speed[landed] - speed[landed + 1])
+        stops.append((landed + share + 0.5) / fps)
+    return np.sort(np.concatenate(stops))

@@ -1,0 +1,1 @@
+"""Scores of trained models: beats here, the tokenizer and others beside it."""
