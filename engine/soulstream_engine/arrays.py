@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -137,7 +138,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) ->
             shape, fortran, dtype = npy.read_array_header_2_0(header, max_header_size=MAX_HEADER_BYTES)
         else:
             raise _refused(label, f"member {info.filename!r} has array format {version}, 1.0 and 2.0 are read")
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
         raise _refused(label, f"member {info.filename!r} has a bad array header ({type(error).__name__})") from error
     if dtype.hasobject or dtype.name not in ALLOWED_DTYPES:
         raise _refused(label, f"member {info.filename!r} has type {dtype}, allowed are {', '.join(ALLOWED_DTYPES)}")

@@ -216,6 +216,8 @@ def _read_file(folder: Path, name: str, limit: int, *, exact: bool = False) -> b
     if path.is_symlink():
         raise BundleError("BUNDLE_LINK", f"'{path}' is a symbolic link; a bundle holds plain files only.", _REPAIR)
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.is_dir():
+        raise BundleError("BUNDLE_LINK", f"'{path}' is not a plain file.", _REPAIR)
     try:
         with os.fdopen(os.open(path, flags), "rb") as stream:
             status = os.fstat(stream.fileno())

@@ -1,8 +1,8 @@
 """Looks through the bytes of an ONNX graph before any runtime sees them.
 
 A graph may point at other files (external data), at operators of a plug-in (another domain) or bring functions of its
-own; none of that is needed by our models and all of it has been used for attacks, so it is refused. The protobuf wire format
-is walked with an explicit stack: no recursion, no copy of the weights, no dependency on the onnx package.
+own; none of that is needed by our models and all of it has been used for attacks, so it is refused. The protobuf wire
+format is walked with an explicit stack: no recursion, no copy of the weights, no dependency on the onnx package.
 
 Not for: checking that the graph computes the right thing (``soulstream_export`` does, against the trained model).
 """

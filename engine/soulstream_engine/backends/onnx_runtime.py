@@ -25,9 +25,10 @@ _ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"} | {
 class OnnxRuntimeStep:
     """A graph loaded by ONNX Runtime. Made by ``OnnxRuntimeBackend.load``."""
 
-    def __init__(self, session: Any, spec: StepSpec) -> None:
+    def __init__(self, session: Any, spec: StepSpec, failures: tuple[type[Exception], ...]) -> None:
         self._session = session
         self._spec = spec
+        self._failures = failures
         self._output_names = [tensor.name for tensor in spec.outputs]
 
     @property
@@ -52,7 +53,7 @@ class OnnxRuntimeStep:
         check_inputs(self._spec, inputs)
         try:
             outputs = self._session.run(self._output_names, dict(inputs))
-        except RuntimeError as error:
+        except self._failures as error:
             raise BackendError(
                 "BACKEND_RUN", f"Step {self._spec.name!r} failed in ONNX Runtime: {error}.", "Run 'soulstream doctor'."
             ) from error
@@ -77,6 +78,7 @@ class OnnxRuntimeBackend:
                 "BACKEND_MISSING", f"ONNX Runtime cannot be imported: {error}.", "Run 'pip install onnxruntime'."
             ) from error
         self._runtime = onnxruntime
+        self._failures = _failure_classes(onnxruntime)
         self._threads = threads
 
     @property
@@ -100,7 +102,7 @@ class OnnxRuntimeBackend:
         """
         try:
             session = self._runtime.InferenceSession(graph, self._options(), providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError, TypeError) as error:
+        except self._failures as error:
             raise BackendError(
                 "BACKEND_LOAD",
                 f"ONNX Runtime refused graph {name!r}: {error}.",
@@ -115,7 +117,7 @@ class OnnxRuntimeBackend:
         if spec is not None:
             _require_same(name, "input", spec.inputs, found.inputs)
             _require_same(name, "output", spec.outputs, found.outputs)
-        return OnnxRuntimeStep(session, spec if spec is not None else found)
+        return OnnxRuntimeStep(session, spec if spec is not None else found, self._failures)
 
     def _options(self) -> Any:
         options = self._runtime.SessionOptions()
@@ -127,6 +129,13 @@ class OnnxRuntimeBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         return options
+
+
+def _failure_classes(runtime: Any) -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: its own classes derive from ``Exception`` directly and have no common base."""
+    native = vars(runtime.capi.onnxruntime_pybind11_state).values()
+    own = [item for item in native if isinstance(item, type) and issubclass(item, Exception)]
+    return (*own, RuntimeError, ValueError, TypeError)
 
 
 def _tensor_spec(step: str, node: Any) -> TensorSpec:
