@@ -22,7 +22,7 @@ def _crouch(index: int) -> PoseFrame:
         for part, angle in (("hip", -1.1), ("knee", 2.0), ("ankle", -0.9)):
             wxyz[skeleton.JOINT_INDEX[f"{side}_{part}"]] = rotations.from_axis_angle(np.array([1.0, 0, 0]), angle)
     wxyz[skeleton.JOINT_INDEX["left_shoulder"]] = rotations.from_axis_angle(np.array([0.0, 0, 1]), 1.2)
-    root = np.array([0.02 * index, 0.0, 0.0], dtype=np.float32)
+    root = np.array([0.02 * (index % 90), 0.0, 0.0], dtype=np.float32)
     joints = skeleton.forward_kinematics(root, wxyz)
     root[1] = 0.02 - joints[FEET, 1].min()
     return PoseFrame(index, root, wxyz, np.full(52, 0.5, np.float32), np.ones(4, np.float32), Provenance.GENERATED)
