@@ -1,0 +1,1 @@
+"""Learns the models that the engine plays: data, networks, recipes and evaluation."""

@@ -1,0 +1,1 @@
+"""Readers of motion and music, and the stores that training reads."""

@@ -1,0 +1,188 @@
+"""Reads the clip table (``clips.csv``): what each motion clip is, at which rate it runs and how it may be used.
+
+Not for the motion itself (``amc.py``, ``retarget.py``). Frame ranges are half-open, 0-based, in source frames.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from soulstream_engine.errors import ConfigError
+
+MAX_ROWS = 100_000
+SPLITS = ("train", "val", "test", "aux")
+PAIRING_CLASSES = ("A", "B", "C", "none")
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRow:
+    """One clip of the table.
+
+    Attributes:
+        clip_id: Unique name.
+        path: Motion file, relative to the data folder.
+        format: For example ``amc+asf``.
+        skeleton: Skeleton file relative to the data folder, or empty.
+        true_fps: Frame rate to use; headers of the files are not to be trusted.
+        num_frames: Frames of the file.
+        split: ``train``, ``val``, ``test`` or ``aux`` (motion prior only).
+        pairing_class: How it may be paired with music: ``A`` sure tempo, ``B`` beats only, ``C`` free, ``none``.
+        tempo_bpm: Tempo known from the motion, beats a minute; trustworthy for class A only.
+        partner_id: Other dancer of the same take, or empty.
+        performer: Performer label.
+        style: Style label.
+        bad_frames: Half-open ranges to repair or mask, ascending.
+    """
+
+    clip_id: str
+    path: PurePosixPath
+    format: str
+    skeleton: PurePosixPath | None
+    true_fps: float
+    num_frames: int
+    split: str
+    pairing_class: str
+    tempo_bpm: float | None
+    partner_id: str
+    performer: str
+    style: str
+    bad_frames: tuple[tuple[int, int], ...]
+
+
+def read_clips(path: Path) -> tuple[ClipRow, ...]:
+    """Reads the table.
+
+    Args:
+        path: ``clips.csv``.
+
+    Returns:
+        Its rows in file order.
+
+    Raises:
+        ConfigError: If the file is missing, a column is missing, a value is out of range or an id appears twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = _COLUMNS - set(reader.fieldnames or ())
+            if missing:
+                raise _refuse(path, 1, f"lacks the columns {sorted(missing)}")
+            rows: list[ClipRow] = []
+            ids: set[str] = set()
+            for record in reader:
+                row = _Record(path, reader.line_num, record).clip()
+                if row.clip_id in ids:
+                    raise _refuse(path, reader.line_num, f"id '{row.clip_id}' appears twice")
+                if len(rows) >= MAX_ROWS:
+                    raise _refuse(path, reader.line_num, f"has more than {MAX_ROWS} rows")
+                ids.add(row.clip_id)
+                rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _refuse(path, 0, f"cannot be read ({error})") from error
+    return tuple(rows)
+
+
+def list_styles(rows: Iterable[ClipRow]) -> tuple[str, ...]:
+    """Lists the styles that occur.
+
+    Args:
+        rows: Clips.
+
+    Returns:
+        Distinct styles, sorted.
+    """
+    return tuple(sorted({row.style for row in rows}))
+
+
+_COLUMNS = frozenset(
+    ("id", "path", "format", "skeleton", "true_fps", "frames", "split", "pairing_class", "tempo_bpm")
+    + ("partner_id", "performer", "style", "bad_frames")
+)
+
+
+def _refuse(path: Path, line: int, message: str) -> ConfigError:
+    where = f"{path.name}:{line}" if line else str(path.name)
+    return ConfigError("CLIP_TABLE_INVALID", f"{where}: {message}.", "Correct the clip table.")
+
+
+class _Record:
+    """One line of the table, with checks that name line, column and value."""
+
+    def __init__(self, path: Path, line: int, values: dict[str, str]) -> None:
+        self.path = path
+        self.line = line
+        self.values = values
+
+    def clip(self) -> ClipRow:
+        num_frames = self._number("frames", int, 1, 10_000_000)
+        tempo = self._text("tempo_bpm")
+        skeleton = self._text("skeleton")
+        return ClipRow(
+            clip_id=self._identifier(),
+            path=self._relative("path"),
+            format=self._text("format"),
+            skeleton=self._relative("skeleton") if skeleton else None,
+            true_fps=self._number("true_fps", float, 1.0, 1000.0),
+            num_frames=num_frames,
+            split=self._choice("split", SPLITS),
+            pairing_class=self._choice("pairing_class", PAIRING_CLASSES),
+            tempo_bpm=self._number("tempo_bpm", float, 20.0, 400.0) if tempo else None,
+            partner_id=self._text("partner_id"),
+            performer=self._text("performer"),
+            style=self._text("style"),
+            bad_frames=self._ranges("bad_frames", num_frames),
+        )
+
+    def _refuse(self, column: str, message: str) -> ConfigError:
+        return _refuse(self.path, self.line, f"{column} '{self._text(column)[:60]}' {message}")
+
+    def _text(self, column: str) -> str:
+        return (self.values.get(column) or "").strip()
+
+    def _identifier(self) -> str:
+        name = self._text("id")
+        if not name or not all(letter.isalnum() or letter in "_-." for letter in name) or name.startswith("."):
+            raise self._refuse("id", "must be letters, digits, '_', '-' and '.'")
+        return name
+
+    def _relative(self, column: str) -> PurePosixPath:
+        relative = PurePosixPath(self._text(column))
+        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+            raise self._refuse(column, "must be a path inside the data folder")
+        return relative
+
+    def _choice(self, column: str, choices: tuple[str, ...]) -> str:
+        value = self._text(column)
+        if value not in choices:
+            raise self._refuse(column, f"is not one of {', '.join(choices)}")
+        return value
+
+    def _number(self, column: str, kind: Callable[[str], _T], low: float, high: float) -> _T:
+        try:
+            value = kind(self._text(column))
+        except ValueError as error:
+            raise self._refuse(column, "is not a number") from error
+        if not (math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
+            raise self._refuse(column, f"is outside {low} to {high}")
+        return value
+
+    def _ranges(self, column: str, num_frames: int) -> tuple[tuple[int, int], ...]:
+        ranges = []
+        end = 0
+        for word in filter(None, self._text(column).split(";")):
+            first, _, last = word.strip().partition("-")
+            if not (first.isdecimal() and (last or first).isdecimal()):
+                raise self._refuse(column, "must be ranges like 3-5;9-12")
+            start, stop = int(first), int(last or first) + 1
+            if not end <= start < stop <= num_frames:
+                raise self._refuse(column, f"has a range out of order or beyond {num_frames} frames")
+            ranges.append((start, stop))
+            end = stop
+        return tuple(ranges)
