@@ -1,7 +1,7 @@
 """Settings of a performance: one frozen tree, the only place where defaults are written.
 
 Sources, later wins: the defaults here, a TOML file, environment variables (``SOULSTREAM_OSC__FPS=60``), the command
-line. Everything wrong is reported at once, with where it came from. Not for: facts about the model (the manifest has them).
+line. Everything wrong is reported at once, with its origin. Not for: facts about the model (the manifest has them).
 Builders turn this tree into plain arguments; it never enters a class of the engine.
 """
 

@@ -1,0 +1,49 @@
+"""``soulstream devices``: what can be listened to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soulstream_engine.cli.output import console, print_json, say
+
+
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
+) -> None:
+    """List the microphones and line inputs.
+
+    Use a name, or a part of one that fits a single device, with [bold]run[/bold]:
+
+    Examples:
+      soulstream run --audio "mic:USB"
+    """
+    from rich.table import Table
+
+    from soulstream_engine.audio.portaudio import list_input_devices
+
+    found = list_input_devices()
+    if not found:
+        say("No input device was found. Files, standard input and the built-in track work without one.", "yellow")
+    else:
+        table = Table("name", "system", "channels", "rate (Hz)", "")
+        for device in found:
+            default = "default" if device.is_default else ""
+            table.add_row(device.name, device.host_api, str(device.max_channels), f"{device.default_rate:.0f}", default)
+        console.print(table)
+    if as_json:
+        print_json(
+            {
+                "devices": [
+                    {
+                        "name": device.name,
+                        "host_api": device.host_api,
+                        "channels": device.max_channels,
+                        "sample_rate": device.default_rate,
+                        "default": device.is_default,
+                    }
+                    for device in found
+                ]
+            }
+        )

@@ -1,0 +1,97 @@
+"""``soulstream render``: dances to a whole song and writes the dance to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soulstream_engine.cli.output import console, print_json, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_OFFSET_MS = 2000.0
+"""Largest shift of the dance against the music, milliseconds. Source: ours."""
+
+
+def render(
+    song: Annotated[Path, typer.Argument(help="Sound file: WAV, FLAC, OGG, MP3, AIFF.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write: .bvh (animation) or .npz (arrays).", show_default=False)],
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed, another dance.")] = 0,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of another model.", show_default="the embedded one")
+    ] = None,
+    audio_offset: Annotated[
+        float, typer.Option(min=-MAX_OFFSET_MS, max=MAX_OFFSET_MS, metavar="MS", help="Dance later (+) or earlier (-).")
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
+) -> None:
+    """Dance to a song, faster than it plays, and write the dance to a file.
+
+    Examples:
+      soulstream render song.mp3 --out take.bvh
+      soulstream render song.wav --out take.npz --seed 7 --json
+
+    The file appears only when it is complete. Arrays in an .npz: joints_m [T,52,3], joint_wxyz [T,52,4], root_m [T,3],
+    parents [52], rest_offsets_m [52,3], face [T,F], contacts [T,4], fps, provenance [T]; metres, Y up, wxyz.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from soulstream_engine.cli.take_files import check_output, write_take
+
+    check_output(out)
+
+    from soulstream_engine.audio.decode import load_audio
+    from soulstream_engine.bundle import load_bundle
+    from soulstream_engine.clock import SAMPLE_RATE, monotonic_ns
+
+    started_ns = monotonic_ns()
+    samples = load_audio(song)
+
+    from soulstream_engine.runtime.render import render_song
+
+    model = load_bundle(bundle)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(f"Dancing to {song.name}", total=1.0)
+        take = render_song(
+            _shifted(samples, audio_offset), model, seed=seed, progress=lambda done: bar.update(task, completed=done)
+        )
+    write_take(take, out)
+    seconds_of_music = len(samples) / SAMPLE_RATE
+    seconds_taken = (monotonic_ns() - started_ns) / 1e9
+    factor = seconds_of_music / seconds_taken
+    say(f"{out}: {len(take.root_m)} frames, {seconds_of_music:.1f} s of music in {seconds_taken:.1f} s ({factor:.1f}x)")
+    if as_json:
+        print_json(
+            {
+                "seconds_of_music": round(seconds_of_music, 3),
+                "seconds_taken": round(seconds_taken, 3),
+                "realtime_factor": round(factor, 2),
+                "frames": len(take.root_m),
+                "generated": sum(item.value == "generated" for item in take.provenance),
+                "seed": seed,
+                "model": model.manifest.model_id,
+                "out": str(out),
+            }
+        )
+
+
+def _shifted(samples: NDArray[np.float32], offset_ms: float) -> NDArray[np.float32]:
+    """The same number of samples, later by ``offset_ms`` (silence first) or earlier (silence last)."""
+    import numpy as np
+
+    from soulstream_engine.clock import SAMPLE_RATE
+
+    shift = round(offset_ms / 1000.0 * SAMPLE_RATE)
+    if shift == 0 or len(samples) == 0:
+        return samples
+    moved = np.zeros_like(samples)
+    if shift > 0:
+        moved[shift:] = samples[:-shift] if shift < len(samples) else samples[:0]
+    else:
+        moved[:shift] = samples[-shift:]
+    return moved

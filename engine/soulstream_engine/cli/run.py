@@ -1,0 +1,125 @@
+"""``soulstream demo`` and ``soulstream run``: dance live."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from soulstream_engine.cli.output import print_json
+
+Osc = Annotated[
+    list[str] | None,
+    typer.Option(metavar="vmc://HOST:PORT", help="Receiver; repeat for more.", show_default="vmc://127.0.0.1:39539"),
+]
+Fps = Annotated[int | None, typer.Option(metavar="30|60", help="Frames a second that are sent.", show_default="30")]
+Seed = Annotated[int | None, typer.Option(help="Another seed, another dance.", show_default="0")]
+Seconds = Annotated[float | None, typer.Option(help="Stop after this long.", show_default="until Ctrl-C")]
+NoPreview = Annotated[bool, typer.Option("--no-preview", help="No page in the browser.")]
+PreviewPort = Annotated[int | None, typer.Option(metavar="PORT", help="Port of the page.", show_default="8080")]
+Bundle = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Another model.", show_default="the embedded one")]
+Play = Annotated[
+    bool | None, typer.Option("--play/--no-play", help="Make a file or the demo audible.", show_default="play")
+]
+AudioOffset = Annotated[
+    float | None, typer.Option(metavar="MS", help="Dance later (+) or earlier (-), milliseconds.", show_default="0")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML.", show_default=False)
+]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show all settings and stop.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")]
+
+
+def demo(
+    osc: Osc = None,
+    fps: Fps = None,
+    seed: Seed = None,
+    seconds: Seconds = None,
+    no_preview: NoPreview = False,
+    preview_port: PreviewPort = None,
+    bundle: Bundle = None,
+    play: Play = None,
+    as_json: AsJson = False,
+) -> None:
+    """Dance to the built-in track: a page in the browser, and VMC on UDP port 39539.
+
+    Examples:
+      soulstream demo
+      soulstream demo --seconds 60 --no-preview --json
+
+    Keys: t taps the tempo, the square brackets nudge the beat, Ctrl-C stops.
+    """
+    options = {
+        "audio.source": "demo",
+        "audio.play": play,
+        "osc.targets": osc or None,
+        "osc.fps": fps,
+        "model.seed": seed,
+        "model.bundle": None if bundle is None else str(bundle),
+        "session.seconds": seconds,
+        "preview.enabled": False if no_preview else None,
+        "preview.port": preview_port,
+    }
+    _perform(options, None, as_json=as_json, print_config=False)
+
+
+def run(
+    audio: Annotated[
+        str | None,
+        typer.Option(metavar="mic|mic:NAME|FILE|-|demo", help="What to listen to; - is raw PCM.", show_default="mic"),
+    ] = None,
+    osc: Osc = None,
+    fps: Fps = None,
+    seed: Seed = None,
+    audio_offset: AudioOffset = None,
+    seconds: Seconds = None,
+    no_preview: NoPreview = False,
+    preview_port: PreviewPort = None,
+    bundle: Bundle = None,
+    play: Play = None,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+) -> None:
+    """Dance to a microphone, a line input, a file or a pipe.
+
+    Examples:
+      soulstream run --audio mic --osc vmc://192.168.0.20:39539
+      soulstream run --audio "mic:USB" --fps 60
+      soulstream run --audio song.mp3 --seed 7
+      arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
+
+    Keys: t taps the tempo, the square brackets nudge the beat, Ctrl-C stops.
+    """
+    options = {
+        "audio.source": audio,
+        "audio.offset_ms": audio_offset,
+        "audio.play": play,
+        "osc.targets": osc or None,
+        "osc.fps": fps,
+        "model.seed": seed,
+        "model.bundle": None if bundle is None else str(bundle),
+        "session.seconds": seconds,
+        "preview.enabled": False if no_preview else None,
+        "preview.port": preview_port,
+    }
+    _perform(options, config, as_json=as_json, print_config=print_config)
+
+
+def _perform(options: dict[str, Any], file: Path | None, *, as_json: bool, print_config: bool) -> None:
+    from soulstream_engine.config import describe_settings, resolve
+
+    config, origins = resolve(file=file, environ=os.environ, options=options)
+    if print_config:
+        sys.stdout.write(describe_settings(config, origins))
+        return
+
+    from soulstream_engine.cli.live import perform
+
+    summary = perform(config)
+    if as_json:
+        print_json(summary)
