@@ -1,0 +1,1 @@
+"""OSC out: byte templates, the VMC protocol, one UDP sender."""
