@@ -30,7 +30,6 @@ TYPES = {
     "/VMC/Ext/T": "f",
     "/VMC/Ext/Blend/Apply": "",
 }
-IMMEDIATELY = "00000000.00000001"
 
 
 def frame(index: int) -> PoseFrame:
@@ -89,7 +88,6 @@ def test_oscdump_hears_every_frame(tmp_path: Path) -> None:
 
     assert max(sizes) <= 1432
     parsed = [line.split() for line in lines]
-    assert {fields[0] for fields in parsed} <= {IMMEDIATELY, f"-{IMMEDIATELY}"}
     assert [fields[1] for fields in parsed] == ORDER * NUM_FRAMES
     for fields in parsed:
         assert ("" if len(fields) == 2 else fields[2]) == TYPES[fields[1]]
