@@ -102,8 +102,10 @@ def list_styles(rows: Iterable[ClipRow]) -> tuple[str, ...]:
 
 
 _COLUMNS = frozenset(
-    ("id", "path", "format", "skeleton", "true_fps", "frames", "split", "pairing_class", "tempo_bpm")
-    + ("partner_id", "performer", "style", "bad_frames")
+    (
+        *("id", "path", "format", "skeleton", "true_fps", "frames", "split"),
+        *("pairing_class", "tempo_bpm", "partner_id", "performer", "style", "bad_frames"),
+    )
 )
 
 

@@ -22,7 +22,7 @@ from soulstream_training.data.resample import to_frames
 from soulstream_training.data.retarget import retarget
 from soulstream_training.data.store import INDEX_NAME, ClipEntry, clip_path, read_index, save_clip, write_index
 
-PREPARE_VERSION = "1"
+PREPARE_VERSION = "3"
 """Raise it when the code changes what a clip looks like; every clip is then made again."""
 
 CMU_FORMAT = "amc+asf"
@@ -42,7 +42,8 @@ def prepare_cmu(data_dir: Path, out_dir: Path, workers: int = 2, progress: Progr
         The entries of the store's index, in table order.
 
     Raises:
-        ConfigError: If the table is wrong or a clip cannot be used; all others are made first, then every bad one is listed.
+        ConfigError: If the table is wrong or a clip cannot be used; all others are made first, then every bad
+            one is listed.
     """
     rows = [row for row in read_clips(data_dir / TABLE_NAME) if row.format == CMU_FORMAT]
     out_dir.mkdir(parents=True, exist_ok=True)

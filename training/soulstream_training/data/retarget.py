@@ -13,23 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import (
     JOINT_INDEX,
     LEG_LENGTH_M,
     NUM_BODY_JOINTS,
-    PELVIS_REST_HEIGHT_M,
     REST_OFFSETS_M,
-    forward_kinematics,
     local_rotations,
 )
 
 from soulstream_training.data.asf import Bone, FloatArray, Posed, Skeleton
-
-FLOOR_PERCENTILE = 2.0
-"""Share of frames, in percent, whose lower toe base may be below standing height. Source: shared data notes (ours)."""
 
 HEAD_LIMIT_RAD = np.radians(12.0)
 """Largest mean head rotation against the chest that is kept: head markers are often zeroed looking down (ours)."""
@@ -37,11 +31,8 @@ HEAD_LIMIT_RAD = np.radians(12.0)
 WRIST_MEAN_LIMITS_RAD = (np.radians(45.0), np.radians(15.0))
 """Largest mean twist and mean swing of a hand against its forearm: hand markers are often zeroed badly (ours)."""
 
-WRIST_TWIST_RAD = (np.radians(80.0), np.radians(110.0))
-"""Twist of a hand where the soft limit starts, and which it never passes (ours, human range with the elbow fixed)."""
-
-WRIST_SWING_RAD = (np.radians(45.0), np.radians(75.0))
-"""Swing of a hand where the soft limit starts, and which it never passes (ours, human range)."""
+WRIST_LIMITS_RAD = (np.radians(90.0), np.radians(65.0))
+"""Largest twist and swing of a hand against its forearm; beyond, the source is wrong (ours, human range)."""
 
 FOREARM_SHARE = 0.5
 """Share of the twist of the hand that the elbow joint carries, so that the skin at the wrist does not wring (ours)."""
@@ -56,7 +47,7 @@ class BodyMotion:
     """Motion of the body on our skeleton.
 
     Attributes:
-        root_m: [T, 3] float64, pelvis position in metres, the floor at y = 0.
+        root_m: [T, 3] float64, pelvis position in metres.
         joint_wxyz: [T, 22, 4] float64, parent-local unit rotations; joint 0 is the pelvis in the world.
     """
 
@@ -72,7 +63,7 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
         posed: Its world poses, T frames.
 
     Returns:
-        Motion of T frames at the source's rate, standing on the floor.
+        Motion of T frames at the source's rate; where its floor is, ``resample.py`` finds out.
 
     Raises:
         MotionFileError: If a bone is missing.
@@ -103,9 +94,7 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
 
     # The pelvis is placed so that the middle of the hips, not the root marker, follows the scaled source.
     root_m = source.hip_centre_m() * source.scale - rotations.rotate(pelvis, _HIP_CENTRE_M)
-    joint_wxyz = np.asarray(local_rotations(world), dtype=np.float64)
-    root_m[:, 1] -= floor_height(root_m, joint_wxyz)
-    return BodyMotion(root_m, joint_wxyz)
+    return BodyMotion(np.asarray(root_m), np.asarray(local_rotations(world), dtype=np.float64))
 
 
 def leg_length_m(skeleton: Skeleton) -> float:
@@ -122,24 +111,6 @@ def leg_length_m(skeleton: Skeleton) -> float:
     """
     bones = [skeleton.bones[skeleton.index(name)] for name in ("lfemur", "ltibia", "rfemur", "rtibia")]
     return sum(bone.length for bone in bones) / 2 * skeleton.unit_m
-
-
-def floor_height(root_m: NDArray[np.floating], joint_wxyz: NDArray[np.floating]) -> float:
-    """Height of the floor a motion stands on: a low percentile of the toe bases, less their height at rest.
-
-    Args:
-        root_m: [T, 3], metres.
-        joint_wxyz: [T, 22, 4].
-
-    Returns:
-        Metres to subtract from every height.
-    """
-    joints_m = forward_kinematics(root_m, joint_wxyz)
-    toes = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
-    lowest = joints_m[:, toes, 1].min(axis=1)
-    chain = [JOINT_INDEX[f"left_{part}"] for part in ("hip", "knee", "ankle", "foot")]
-    standing = PELVIS_REST_HEIGHT_M + float(REST_OFFSETS_M[chain, 1].sum())
-    return float(np.percentile(lowest, FLOOR_PERCENTILE)) - standing
 
 
 class _Source:
@@ -233,10 +204,9 @@ def _twist_swing(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
     return twist, np.asarray(swing)
 
 
-def _soft_limit(angle_rad: FloatArray, start: float, end: float) -> FloatArray:
-    """Angles >= 0 unchanged up to ``start``, then bent so that they never pass ``end``."""
-    over = np.maximum(angle_rad - start, 0.0)
-    return np.minimum(angle_rad, start) + (end - start) * np.tanh(over / (end - start))
+def _fold(angle_rad: FloatArray, limit: float) -> FloatArray:
+    """Angles 0..pi unchanged up to the limit, then falling to 0 at half a turn, where the sign is arbitrary."""
+    return np.where(angle_rad <= limit, angle_rad, limit * (np.pi - angle_rad) / (np.pi - limit))
 
 
 def _soft_wrist(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -246,8 +216,8 @@ def _soft_wrist(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
     kept = rotations.multiply(_about_x(kept_twist), _shorten(mean_swing, float(WRIST_MEAN_LIMITS_RAD[1])))
     centred = _relative(np.broadcast_to(_mean(relative), relative.shape), relative)
     twist, swing = _twist_swing(np.asarray(rotations.multiply(np.broadcast_to(kept, centred.shape), centred)))
-    twist = np.sign(twist) * _soft_limit(np.abs(twist), *map(float, WRIST_TWIST_RAD))
+    twist = np.sign(twist) * _fold(np.abs(twist), WRIST_LIMITS_RAD[0])
     vector = Rotation.from_quat(swing, scalar_first=True).as_rotvec()
     angle = np.linalg.norm(vector, axis=-1, keepdims=True)
-    vector *= _soft_limit(angle, *map(float, WRIST_SWING_RAD)) / np.maximum(angle, 1e-9)
+    vector *= _fold(angle, WRIST_LIMITS_RAD[1]) / np.maximum(angle, 1e-9)
     return twist, np.asarray(Rotation.from_rotvec(vector).as_quat(scalar_first=True))
