@@ -131,7 +131,7 @@ def extend_grid(beats_s: NDArray[np.floating], start_s: float, end_s: float) -> 
     )
 
 
-def play(notes: list[Note], programs: dict[int, int], times_s: F64, folder: Path) -> F32:
+def play(notes: list[Note], programs: dict[int, int], times_s: NDArray[np.floating], folder: Path) -> F32:
     """Sound of notes on a grid.
 
     Args:
@@ -229,8 +229,8 @@ def render(piece: Piece, library: GrooveLibrary) -> Rendering:
     style = STYLES[name]
     first_row = round((LEAD_IN_S + generator.uniform(0.1, 3.0)) * SAMPLE_RATE / SAMPLES_PER_FRAME)
     clip_start_s = first_row * SAMPLES_PER_FRAME / SAMPLE_RATE
-    grid: F64 = extend_grid(piece.beats_s, 0.05 - clip_start_s, piece.duration_s + TAIL_S) + clip_start_s
-    grid = grid[grid >= 0.05]
+    extended = extend_grid(piece.beats_s, 0.05 - clip_start_s, piece.duration_s + TAIL_S) + clip_start_s
+    grid = extended[extended >= 0.05].astype(np.float64)
     bpm = 60.0 / float(np.median(np.diff(grid)))
     num_beats = len(grid) - 1
     notes, programs = music_style.compose(style, num_beats, generator, energy=piece.energy)
