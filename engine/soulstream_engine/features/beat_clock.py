@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from soulstream_engine.features.hmm import LENGTH_BPM, BeatHmm
 from soulstream_engine.features.onsets import STEP_RATE
+from soulstream_engine.features.phase_lock import ONSET_DELAY_S, TEMPLATE_TURNS, PhaseLock
 from soulstream_engine.features.tempogram import TEMPI, Tempogram
 
 MIN_BPM = float(LENGTH_BPM[-1])
@@ -47,6 +48,7 @@ class BeatClock:
     def __init__(self) -> None:
         self._hmm = BeatHmm(models=2)
         self._tempogram = Tempogram()
+        self._fine = PhaseLock()
         self._steps = 0
         self._trust = 0.0
         self._offset = 0.0
@@ -67,6 +69,7 @@ class BeatClock:
         """
         for strength, slow in zip(hmm.sum(axis=1).tolist(), tempogram, strict=True):
             self._hmm.step(strength)
+            self._fine.step(strength)
             self._tempogram.step(slow)
             self._steps += 1
             if self._steps % _SCORE_EVERY == 0:
@@ -78,9 +81,9 @@ class BeatClock:
         Args:
             time_s: Media time, seconds; normally within a second of the last step.
         """
-        belief = self._hmm.read()
-        phase = belief.phase + (time_s - self.time_s) * belief.bpm / 60.0 + self._offset
-        return ClockReading(phase % 1.0, belief.bpm, self._trust)
+        bpm = self._fine.bpm
+        phase = self._fine.phase + (time_s - self.time_s) * bpm / 60.0 + self._offset
+        return ClockReading(phase % 1.0, bpm, self._trust)
 
     def tap(self, time_s: float) -> bool:
         """The user says: there is a beat now. From the second tap on, tempo and phase follow the taps.
@@ -107,7 +110,8 @@ class BeatClock:
             bpm /= 2.0
         last = float(start + period * counts[-1])
         self._offset = 0.0
-        self._set(bpm, (self.time_s - last) * bpm / 60.0)
+        heard = TEMPLATE_TURNS - ONSET_DELAY_S * bpm / 60.0
+        self._set(bpm, (self.time_s - last) * bpm / 60.0 + heard)
         return True
 
     def double(self) -> bool:
@@ -145,6 +149,7 @@ class BeatClock:
         self._held_bpm = bpm
         self._hmm.restrict(self._allowed(bpm))
         self._hmm.seed(bpm, phase % 1.0)
+        self._fine.set(phase, bpm)
         self._trust = 1.0
 
     @staticmethod
@@ -160,6 +165,7 @@ class BeatClock:
             self._hmm.weigh(np.where(allowed, 1.0, _OUTSIDE), every_model=True)
             self._hmm.restrict(allowed)
         belief = self._hmm.read()
+        self._fine.follow(belief.phase, belief.bpm)
         if self._held_bpm is not None:
             self._held_bpm = min(max(belief.bpm, MIN_BPM), MAX_BPM)
         sure = min(belief.mass, max(belief.others))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from soulstream_engine.features.onsets import STEP_RATE
 
+F32 = NDArray[np.float32]
+
 MIN_STEPS = 28
 MAX_STEPS = 109
 LENGTHS: NDArray[np.int64] = np.arange(MIN_STEPS, MAX_STEPS + 1)
@@ -26,11 +28,13 @@ NUM_STATES = int(LENGTHS.sum())
 LENGTH_BPM: NDArray[np.float64] = 60.0 * STEP_RATE / LENGTHS
 """Tempo of each beat length [82], beats a minute."""
 
-TEMPLATE: NDArray[np.float32] = np.array(
-    "0.67 0.78 0.37 -0.04 -0.21 -0.24 -0.23 -0.17 -0.10 -0.06 -0.06 -0.15 -0.19 -0.19 -0.10 0.10 0.34 0.36 0.06 -0.15"
-    " -0.20 -0.19 -0.14 -0.06 0.03 0.06 -0.01 -0.16 -0.21 -0.18 -0.03 0.28".split(),
+TEMPLATE: F32 = np.array(
+    [
+        0.67, 0.78, 0.37, -0.04, -0.21, -0.24, -0.23, -0.17, -0.10, -0.06, -0.06, -0.15, -0.19, -0.19, -0.10, 0.10,
+        0.34, 0.36, 0.06, -0.15, -0.20, -0.19, -0.14, -0.06, 0.03, 0.06, -0.01, -0.16, -0.21, -0.18, -0.03, 0.28,
+    ],
     dtype=np.float32,
-)
+)  # fmt: skip
 """Expected onset strength [32] around the beat, the same for every band group."""
 
 KAPPA = 0.2
@@ -41,8 +45,6 @@ PRIOR_OCTAVES = 0.5
 
 _HISTOGRAM = 64
 _REACH = 6.5 / _HISTOGRAM
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +165,4 @@ class BeatHmm:
     def _spread(self, per_length: NDArray[np.float64]) -> F32:
         """Probability [S] with the given weight for each length and uniform phase."""
         spread = (per_length / LENGTHS)[self._index]
-        return (spread / spread.sum()).astype(np.float32)
+        return np.asarray(spread / spread.sum(), dtype=np.float32)

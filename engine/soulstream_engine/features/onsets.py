@@ -69,8 +69,8 @@ def mel_bands(num_bands: int = NUM_MEL, low_hz: float = 30.0, high_hz: float = 1
 class OnsetFrame:
     """What one motion frame of audio gives.
 
-    ``log_bands`` [10, 24] log magnitude against the level reference; ``hmm`` and ``tempogram`` [K, 4] standardised onset
-    strength of the band groups (K is 3 or 4 steps of 10 ms); ``strength`` [4] the largest of ``hmm`` in the frame.
+    ``log_bands`` [10, 24] log magnitude against the level reference; ``hmm`` and ``tempogram`` [K, 4] standardised
+    onset strength of the band groups (K is 3 or 4 steps of 10 ms); ``strength`` [4] the largest of ``hmm`` in the frame.
     """
 
     log_bands: F32
@@ -95,7 +95,7 @@ class OnsetFrontEnd:
         self._square = np.zeros(2 * NUM_GROUPS)
         self._count = 0
         sizes = np.diff((*_GROUP_STARTS, NUM_MEL))
-        self._group_size = np.tile(sizes, 2).astype(np.float32)
+        self._group_size = np.tile(sizes, 2).astype(np.float64)
 
     @property
     def reference(self) -> float:
@@ -133,7 +133,7 @@ class OnsetFrontEnd:
         np.subtract(log_bands, self._widest[:HOPS_PER_FRAME], out=rise[:, NUM_MEL:])
         np.maximum(rise, 0.0, out=rise)
         starts = (*_GROUP_STARTS, *(s + NUM_MEL for s in _GROUP_STARTS))
-        flux = np.add.reduceat(rise, starts, axis=1) / self._group_size
+        flux = np.add.reduceat(rise, starts, axis=1).astype(np.float64) / self._group_size
         onsets = self._standardise(flux)
         hmm, tempogram = onsets[:, :NUM_GROUPS], onsets[:, NUM_GROUPS:]
         return OnsetFrame(log_bands, hmm, tempogram, hmm.max(axis=0).astype(np.float32))
@@ -149,7 +149,7 @@ class OnsetFrontEnd:
         self._reference = reference
         return followed
 
-    def _standardise(self, flux: F32) -> NDArray[np.float64]:
+    def _standardise(self, flux: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean of three hops, then distance from the running mean in running deviations, at most 5: [K, 8]."""
         hops = np.concatenate([self._pending, flux])
         steps = len(hops) // HOPS_PER_STEP
@@ -164,7 +164,7 @@ class OnsetFrontEnd:
             self._square += rate * (means[k] ** 2 - self._square)
             deviation = np.sqrt(np.maximum(self._square - self._mean**2, 0.0))
             onsets[k] = (means[k] - self._mean) / (deviation + _DEVIATION_FLOOR)
-        return np.minimum(onsets, _CLIP)
+        return np.asarray(np.minimum(onsets, _CLIP), dtype=np.float64)
 
 
 def _hann(length: int) -> F32:

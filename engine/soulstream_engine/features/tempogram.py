@@ -19,8 +19,7 @@ NUM_LAGS = 440
 MEMORY_S = 6.0
 _DECAY = float(np.exp(-1.0 / (MEMORY_S * STEP_RATE)))
 
-TEMPI: NDArray[np.float64] = 55.0 * 1.01 ** np.arange(138)
-TEMPI = TEMPI[TEMPI <= 215.0]
+TEMPI: NDArray[np.float64] = np.asarray(55.0 * 1.01 ** np.arange(137), dtype=np.float64)
 """Candidate tempi, beats a minute, 1 % apart."""
 
 _SAME_BAND: tuple[tuple[float, float], ...] = (

@@ -27,7 +27,7 @@ _MEL_CENTRE, _MEL_SCALE = 1.6, 1.1
 
 def mel_column(log_bands: F32) -> F32:
     """Mean over the hops, shifted and scaled to about -1.5..2.5: [10, 24] -> [24]."""
-    return (log_bands.mean(axis=0) - np.float32(_MEL_CENTRE)) / np.float32(_MEL_SCALE)
+    return np.asarray((log_bands.mean(axis=0) - _MEL_CENTRE) / _MEL_SCALE, dtype=np.float32)
 
 
 class Chroma:
@@ -65,7 +65,7 @@ class Chroma:
         loudest = float(self._smooth.max())
         if loudest < 1e-3:
             return np.zeros(NUM_CHROMA, np.float32)
-        return np.sqrt(self._smooth / np.float32(loudest)) - np.float32(0.5)
+        return np.asarray(np.sqrt(self._smooth / loudest) - 0.5, dtype=np.float32)
 
 
 class Loudness:
