@@ -33,12 +33,13 @@ class AudioConfig(_Section):
     """What is heard.
 
     ``source`` is ``mic``, ``mic:NAME``, ``-`` (raw PCM on standard input), ``demo`` or a file; ``offset_ms`` moves the
-    dance against the music, positive is later; ``play`` makes a file or the demo track audible.
+    dance against the music, positive is later; ``play`` makes a file or the demo track audible
+    (unset: where there is a loudspeaker).
     """
 
     source: str = Field(default="mic", min_length=1)
     offset_ms: float = Field(default=0.0, ge=-2000.0, le=2000.0)
-    play: bool = True
+    play: bool | None = None
 
 
 class OscConfig(_Section):

@@ -22,7 +22,7 @@ NoPreview = Annotated[bool, typer.Option("--no-preview", help="No page in the br
 PreviewPort = Annotated[int | None, typer.Option(metavar="PORT", help="Port of the page.", show_default="8080")]
 Bundle = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Another model.", show_default="the embedded one")]
 Play = Annotated[
-    bool | None, typer.Option("--play/--no-play", help="Make a file or the demo audible.", show_default="play")
+    bool | None, typer.Option("--play/--no-play", help="Make a file or the demo audible.", show_default="if possible")
 ]
 AudioOffset = Annotated[
     float | None, typer.Option(metavar="MS", help="Dance later (+) or earlier (-), milliseconds.", show_default="0")
@@ -51,7 +51,7 @@ def demo(
       soulstream demo
       soulstream demo --seconds 60 --no-preview --json
 
-    Keys: t taps the tempo, the square brackets nudge the beat, Ctrl-C stops.
+    Keys: t taps the tempo, the square brackets nudge the beat, x and h double and halve the tempo, q stops.
     """
     options = {
         "audio.source": "demo",
@@ -93,7 +93,7 @@ def run(
       soulstream run --audio song.mp3 --seed 7
       arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
 
-    Keys: t taps the tempo, the square brackets nudge the beat, Ctrl-C stops.
+    Keys: t taps the tempo, the square brackets nudge the beat, x and h double and halve the tempo, q stops.
     """
     options = {
         "audio.source": audio,
@@ -120,6 +120,8 @@ def _perform(options: dict[str, Any], file: Path | None, *, as_json: bool, print
 
     from soulstream_engine.cli.live import perform
 
-    summary = perform(config)
+    summary, failure = perform(config)
     if as_json:
         print_json(summary)
+    if failure is not None:
+        raise failure

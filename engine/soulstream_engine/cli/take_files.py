@@ -84,10 +84,9 @@ def _write_npz(take: Take, stream: IO[bytes]) -> None:
 
 def _write_bvh(take: Take, stream: IO[bytes]) -> None:
     from soulstream_engine.motion.bvh import bvh_lines
-    from soulstream_engine.motion.skeleton import JOINT_NAMES
 
-    for line in bvh_lines(JOINT_NAMES, take.parents, take.rest_offsets_m, take.root_m, take.joint_wxyz, int(take.fps)):
-        stream.write(line.encode("ascii"))
+    for line in bvh_lines(take.root_m, take.joint_wxyz, take.fps):
+        stream.write(f"{line}\n".encode("ascii"))
 
 
 WRITERS: dict[str, Callable[[Take, IO[bytes]], None]] = {".npz": _write_npz, ".bvh": _write_bvh}

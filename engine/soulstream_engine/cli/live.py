@@ -1,0 +1,146 @@
+"""Builds a live session from the settings, shows its status line and its summary. Used by ``demo`` and ``run``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.text import Text
+
+from soulstream_engine.cli.output import console, say
+from soulstream_engine.config import Config
+from soulstream_engine.errors import AudioError, SoulstreamError
+
+if TYPE_CHECKING:
+    from soulstream_engine.audio.protocol import AudioSource
+    from soulstream_engine.frames import StatusSnapshot
+    from soulstream_engine.runtime.events import Event
+    from soulstream_engine.runtime.summary import SummaryValue
+    from soulstream_engine.runtime.workers import MotionStream
+
+_NO_OUTPUT = ("AUDIO_OUTPUT_MISSING", "AUDIO_PORTAUDIO_MISSING")
+
+
+def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | None]:
+    """Dances until the end of the source, ``seconds``, q, Ctrl-C or SIGTERM.
+
+    Args:
+        config: Resolved settings.
+
+    Returns:
+        The numbers of the run, and why the music or the motion ended early, if it did.
+
+    Raises:
+        SoulstreamError: If a receiver, the source, the page or the model cannot be used.
+    """
+    from soulstream_engine.osc.sender import VmcSender
+    from soulstream_engine.osc.target import parse_target
+    from soulstream_engine.runtime.frame_pacer import PoseSink
+    from soulstream_engine.runtime.session import Session
+
+    targets = [parse_target(url) for url in config.osc.targets]
+    _check_bundle_folder(config)
+    with ExitStack() as stack:
+        sinks: list[PoseSink] = [stack.enter_context(VmcSender(target)) for target in targets]
+        source = _open_source(config)
+        stack.callback(source.close)
+        say(f"Listening to: {source.description}")
+        say(f"Sending VMC to: {', '.join(str(target) for target in targets)}")
+        if config.preview.enabled:
+            from soulstream_engine.preview.process import PreviewProcess
+
+            page = stack.enter_context(PreviewProcess(port=config.preview.port))
+            sinks.append(page)
+            say(f"Page: {page.url}")
+        display = stack.enter_context(_StatusLine())
+        session = Session(
+            source,
+            lambda: _make_stream(config),
+            sinks,
+            fps=config.osc.fps,
+            seconds=config.session.seconds,
+            audio_offset_ms=config.audio.offset_ms,
+            use_keys=config.audio.source != "-",
+            on_status=display.show,
+            on_event=display.note,
+        )
+        summary = session.run()
+    _print_summary(summary)
+    return summary, session.failure
+
+
+def _make_stream(config: Config) -> MotionStream:
+    """Loads the model; runs on the inference thread while the idle dancer already shows."""
+    from soulstream_engine.bundle import load_bundle
+    from soulstream_engine.runtime.dance import DanceStream
+
+    return DanceStream(load_bundle(config.model.bundle), seed=config.model.seed)
+
+
+def _check_bundle_folder(config: Config) -> None:
+    """Says before anything starts that a folder or manifest is wrong; the files are verified when they are loaded."""
+    from soulstream_engine.bundle import default_bundle_path, read_manifest
+
+    read_manifest(default_bundle_path() if config.model.bundle is None else Path(config.model.bundle))
+
+
+def _open_source(config: Config) -> AudioSource:
+    """Opens the source; a computer without loudspeakers is told about only when playing was asked for."""
+    from soulstream_engine.audio.sources import open_source
+
+    spec, play = config.audio.source, config.audio.play
+    try:
+        return open_source(spec, play=play is not False)
+    except AudioError as error:
+        if play is not None or error.code not in _NO_OUTPUT or spec.startswith("mic"):
+            raise
+        say("No loudspeaker was found: dancing without sound.", "yellow")
+        return open_source(spec, play=False)
+
+
+class _StatusLine:
+    """One line that changes in place on a terminal, nothing where there is none; events are printed above it."""
+
+    def __init__(self) -> None:
+        from soulstream_engine.runtime.keys import KEY_HELP
+
+        self._help = KEY_HELP
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> _StatusLine:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, status: StatusSnapshot) -> None:
+        if self._live is not None:
+            self._live.update(Text(f"{status_text(status)}\n{self._help}", style="dim"), refresh=True)
+
+    def note(self, event: Event) -> None:
+        say(event.message, "yellow")
+
+
+def status_text(status: StatusSnapshot) -> str:
+    """One line for the operator: state, tempo, level, counts."""
+    tempo = "tempo ?" if status.tempo_bpm is None else f"{status.tempo_bpm:.1f} bpm ({status.confidence:.0%} sure)"
+    level = "silent" if status.is_silent else f"{status.level_dbfs:.0f} dBFS"
+    state = f"{status.state}: {status.reason}" if status.reason else status.state
+    return (
+        f"{state} | {tempo} | {level} | {status.frames_sent} frames, {status.dropped} dropped, "
+        f"{status.held} held | late {status.late_ms_p99:.1f} ms"
+    )
+
+
+def _print_summary(summary: dict[str, SummaryValue]) -> None:
+    kinds = ", ".join(f"{summary[kind]} {kind}" for kind in ("generated", "blended", "held", "idle"))
+    say(f"{summary['frames']} frames: {kinds}; {summary['dropped']} dropped, {summary['duplicated']} duplicated.")
+    say(
+        f"Lateness p99 {summary['late_ms_p99']} ms; first idle frame after {summary['first_idle_s']} s, "
+        f"first generated after {summary['first_generated_s']} s; memory {summary['rss_mb']} MB."
+    )
