@@ -1,87 +1,129 @@
-"""A take as BVH text, for Blender, Maya, MotionBuilder and everything else that reads it.
+"""A take as BVH text: the skeleton, then one line of root position and joint angles a frame.
 
-Centimetres (as most BVH files are), Y up, facing +Z; rotations as Z, X, Y angles in degrees, in that order of product.
-The rest pose is the T-pose of ``skeleton``. Only text is made here; files are written by whoever asks.
-
-Letters: T frames, J joints.
+Y up, centimetres, degrees; ``ROOT`` with position channels, every joint with Z X Y rotation channels, the rest pose is
+our T-pose. Pure: writes to a text stream or gives lines; opening files is for the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TextIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-CENTIMETRES = 100.0
-"""Units of the file in a metre."""
+from soulstream_engine.clock import FPS
+from soulstream_engine.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, REST_OFFSETS_M
 
-_END_SITE_CM = 2.0
-_ROWS_PER_PIECE = 256
+CM_PER_M = 100.0
+
+_ROTATION_CHANNELS = "Zrotation Xrotation Yrotation"
+_END_M = {"head": (0.0, 0.18, 0.0), "foot": (0.0, 0.0, 0.07)}  # crown of the head, tip of the toes (ours)
+_FINGER_END_SHARE = 0.85  # last finger segment as a share of the one before it (ours)
+_LINES_AT_ONCE = 512
 
 
-def bvh_lines(
-    names: Sequence[str],
-    parents: NDArray[np.int32],
-    rest_offsets_m: NDArray[np.float32],
-    root_m: NDArray[np.float32],
-    joint_wxyz: NDArray[np.float32],
-    fps: int,
-) -> Iterator[str]:
-    """Writes a take line by line.
+def _file_order() -> tuple[list[int], list[int]]:
+    """Joints in the depth-first order of the file, and the depth of each in that order."""
+    order, depths, stack = [], [], [(0, 0)]
+    while stack:
+        joint, depth = stack.pop()
+        order.append(joint)
+        depths.append(depth)
+        children = np.flatnonzero(joint == PARENTS).tolist()
+        stack.extend((child, depth + 1) for child in reversed(children))
+    return order, depths
+
+
+_ORDER, _DEPTHS = _file_order()
+
+
+def bvh_lines(root_m: ArrayLike, joint_wxyz: ArrayLike, fps: float = FPS) -> Iterator[str]:
+    """Lines of a BVH file, without line ends.
 
     Args:
-        names: J joint names.
-        parents: [J] int32, -1 for the root, a parent before its children.
-        rest_offsets_m: [J, 3] float32, parent-local rest offsets, metres.
-        root_m: [T, 3] float32, position of the root, metres.
-        joint_wxyz: [T, J, 4] float32, unit parent-local rotations.
+        root_m: Pelvis positions [T, 3], metres, Y up.
+        joint_wxyz: Parent-local rotations [T, 52, 4].
         fps: Frames a second.
 
-    Returns:
-        Iterator over lines, each with its line end.
+    Yields:
+        The hierarchy, then ``MOTION`` with one line a frame; angles are unwrapped, so that programs that interpolate
+        them do not spin.
 
-    Source: ours; BVH has no standard, this is the common denominator of its readers.
-    Live: not live.
+    Raises:
+        ValueError: If the shapes do not fit, a value is not finite or ``fps`` is not positive.
     """
-    order: list[int] = []
-    yield "HIERARCHY\n"
-    yield from _joint_lines(0, 0, names, parents, rest_offsets_m, order)
-    yield "MOTION\n"
-    yield f"Frames: {len(root_m)}\n"
-    yield f"Frame Time: {1.0 / fps:.8f}\n"
-    for start in range(0, len(root_m), _ROWS_PER_PIECE):
-        rotations = np.asarray(joint_wxyz[start : start + _ROWS_PER_PIECE, order], dtype=np.float64)
-        angles = Rotation.from_quat(rotations.reshape(-1, 4), scalar_first=True).as_euler("ZXY", degrees=True)
-        rows = np.concatenate(
-            [root_m[start : start + _ROWS_PER_PIECE] * CENTIMETRES, angles.reshape(len(rotations), -1)], axis=1
-        )
-        for row in rows:
-            yield " ".join(f"{value:.5f}" for value in row) + "\n"
+    root = np.asarray(root_m, dtype=np.float64)
+    wxyz = np.asarray(joint_wxyz, dtype=np.float64)
+    if root.ndim != 2 or root.shape[1] != 3 or wxyz.shape != (len(root), NUM_JOINTS, 4):
+        raise ValueError(f"a take is root [T, 3] and rotations [T, {NUM_JOINTS}, 4], not {root.shape}, {wxyz.shape}")
+    if not (np.isfinite(root).all() and np.isfinite(wxyz).all()):
+        raise ValueError("a take holds finite numbers only; this one holds NaN or infinity")
+    if not fps > 0:
+        raise ValueError(f"frames a second must be positive, not {fps}")
+    return _all_lines(root, wxyz, fps)
 
 
-def _joint_lines(
-    joint: int,
-    depth: int,
-    names: Sequence[str],
-    parents: NDArray[np.int32],
-    offsets: NDArray[np.float32],
-    order: list[int],
-) -> Iterator[str]:
-    """Lines of a joint and all below it; the tree is as deep as an arm with a finger, so recursion is safe."""
-    order.append(joint)
-    indent = "\t" * depth
-    x, y, z = (0.0, 0.0, 0.0) if depth == 0 else (float(value) * CENTIMETRES for value in offsets[joint])
-    position = "Xposition Yposition Zposition " if depth == 0 else ""
-    yield f"{indent}{'ROOT' if depth == 0 else 'JOINT'} {names[joint]}\n{indent}{{\n"
-    yield f"{indent}\tOFFSET {x:.5f} {y:.5f} {z:.5f}\n"
-    yield f"{indent}\tCHANNELS {6 if depth == 0 else 3} {position}Zrotation Xrotation Yrotation\n"
-    children = [int(child) for child in np.flatnonzero(parents == joint)]
-    for child in children:
-        yield from _joint_lines(child, depth + 1, names, parents, offsets, order)
-    if not children:
-        direction = np.asarray(offsets[joint], dtype=np.float64)
-        x, y, z = direction / max(float(np.linalg.norm(direction)), 1e-6) * _END_SITE_CM
-        yield f"{indent}\tEnd Site\n{indent}\t{{\n{indent}\t\tOFFSET {x:.5f} {y:.5f} {z:.5f}\n{indent}\t}}\n"
-    yield f"{indent}}}\n"
+def write_bvh(stream: TextIO, root_m: ArrayLike, joint_wxyz: ArrayLike, fps: float = FPS) -> None:
+    """Write a take to an open text stream; see ``bvh_lines`` for the arguments and errors."""
+    for line in bvh_lines(root_m, joint_wxyz, fps):
+        stream.write(line + "\n")
+
+
+def _all_lines(root: NDArray[np.float64], wxyz: NDArray[np.float64], fps: float) -> Iterator[str]:
+    yield "HIERARCHY"
+    yield from _hierarchy()
+    yield "MOTION"
+    yield f"Frames: {len(root)}"
+    yield f"Frame Time: {1 / fps:.8f}"
+    last: NDArray[np.float64] | None = None
+    for start in range(0, len(root), _LINES_AT_ONCE):
+        angles = _angles(wxyz[start : start + _LINES_AT_ONCE])
+        if last is not None:
+            angles += 360.0 * np.round((last - angles[0]) / 360.0)
+        last = angles[-1]
+        rows = np.concatenate([CM_PER_M * root[start : start + _LINES_AT_ONCE], angles], axis=1)
+        for row in rows.tolist():
+            yield " ".join(f"{value:.6f}" for value in row)
+
+
+def _hierarchy() -> Iterator[str]:
+    for position, (joint, depth) in enumerate(zip(_ORDER, _DEPTHS, strict=True)):
+        indent = "  " * depth
+        # The root's offset is zero: its place is in the position channels, whichever way a reader combines the two.
+        offset = REST_OFFSETS_M[joint] * CM_PER_M if joint else np.zeros(3)
+        yield f"{indent}{'JOINT' if joint else 'ROOT'} {JOINT_NAMES[joint]}"
+        yield f"{indent}{{"
+        yield f"{indent}  OFFSET {_numbers(offset)}"
+        if joint:
+            yield f"{indent}  CHANNELS 3 {_ROTATION_CHANNELS}"
+        else:
+            yield f"{indent}  CHANNELS 6 Xposition Yposition Zposition {_ROTATION_CHANNELS}"
+        next_depth = _DEPTHS[position + 1] if position + 1 < len(_DEPTHS) else 0
+        if next_depth <= depth:
+            yield f"{indent}  End Site"
+            yield f"{indent}  {{"
+            yield f"{indent}    OFFSET {_numbers(_end_m(joint) * CM_PER_M)}"
+            yield f"{indent}  }}"
+            for closed in range(depth, next_depth - 1, -1):
+                yield "  " * closed + "}"
+
+
+def _end_m(joint: int) -> NDArray[np.float64]:
+    end = _END_M.get(JOINT_NAMES[joint].removeprefix("left_").removeprefix("right_"))
+    if end is not None:
+        return np.array(end)
+    return np.asarray(REST_OFFSETS_M[joint], dtype=np.float64) * _FINGER_END_SHARE
+
+
+def _numbers(values: NDArray[np.floating]) -> str:
+    return " ".join(f"{value:.6f}" for value in values.tolist())
+
+
+def _angles(wxyz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intrinsic Z X Y angles [T, 156] in degrees, in file order, unwrapped over time."""
+    ordered = wxyz[:, _ORDER]
+    rotation = Rotation.from_quat(ordered.reshape(-1, 4), scalar_first=True)
+    angles = rotation.as_euler("ZXY", suppress_warnings=True).reshape(len(wxyz), -1)
+    return np.asarray(np.degrees(np.unwrap(angles, axis=0)))
