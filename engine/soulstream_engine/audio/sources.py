@@ -1,0 +1,57 @@
+"""Where sound comes from, and one way to open it: ``open_source("demo" | "mic" | "mic:NAME" | "-" | FILE)``.
+
+Every source yields ``AudioBlock``s: mono, 48 kHz, about 10 ms. ``captured_ns`` is always the monotonic time at which
+the first sample of the block sounded (or should sound), so whoever maps sound to frames needs no other clock. Kinds:
+
+- paced (file, built-in track): delivered in real time at absolute deadlines, starting at a time the caller aligns;
+- pipe (standard input): taken as it comes, but never faster than real time; a stall moves the following audio;
+- device (microphone, line-in): stamped by the device.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from soulstream_engine.audio.pipe import PipeFormat, PipeSource
+from soulstream_engine.audio.protocol import AudioSource
+from soulstream_engine.errors import ConfigError
+
+__all__ = ["AudioSource", "open_source"]
+
+MICROPHONE_PREFIX = "mic:"
+"""Before the name of an input device."""
+
+
+def open_source(
+    spec: str, *, play: bool = False, loop: bool | None = None, pipe_format: PipeFormat | None = None
+) -> AudioSource:
+    """Opens a source.
+
+    Args:
+        spec: ``demo``, ``mic``, ``mic:NAME``, ``-`` or the name of a sound file.
+        play: Also play a file or the built-in track on the default output device; a missing device is an error.
+        loop: Start again at the end. ``None``: the built-in track loops, files do not.
+        pipe_format: How the raw samples on standard input look; mono 16 bit 48 kHz when ``None``.
+
+    Raises:
+        AudioError: the file or device cannot be used; says what is there instead.
+        ConfigError: the specification is empty or not text for a source.
+    """
+    if spec == "demo":
+        from soulstream_engine.audio.paced import DemoSource
+
+        return DemoSource(play=play, loop=True if loop is None else loop)
+    if spec == "mic" or spec.startswith(MICROPHONE_PREFIX):
+        from soulstream_engine.audio.microphone import MicrophoneSource
+
+        name = spec.removeprefix(MICROPHONE_PREFIX) if spec != "mic" else None
+        if name == "":
+            raise ConfigError("CONFIG_AUDIO", "--audio 'mic:' has no device name.", "Use mic, or mic:NAME.")
+        return MicrophoneSource(name)
+    if spec == "-":
+        return PipeSource(sys.stdin.fileno(), pipe_format or PipeFormat())
+    if not spec.strip():
+        raise ConfigError("CONFIG_AUDIO", "--audio is empty.", "Use demo, mic, mic:NAME, - or a sound file.")
+    from soulstream_engine.audio.paced import FileSource
+
+    return FileSource(spec, play=play, loop=bool(loop))
