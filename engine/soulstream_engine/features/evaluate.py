@@ -28,10 +28,11 @@ AHEAD_S = 0.5
 class TrackScore:
     """The clock against the true grid of one track.
 
-    ``tempo_ok_8s`` and ``tempo_ok_15s``: tempo within 3 % after so much music; ``tempo_ok`` share of the time after 8 s.
-    ``phase_s`` [M] signed error (negative: clock late), modulo half a beat, of the phase predicted half a second ahead,
-    one for each row after 8 s; ``tempo_right`` [M] tells for which of them the tempo was right. ``on_beat`` is the share
-    of rows that are nearer to the beat than to the off-beat. ``bpm_8s`` what the clock said.
+    ``bpm_8s`` is what the clock says after 8 s of music, ``tempo_ok_8s`` and ``tempo_ok_15s`` whether it is within 3 %
+    after so much music, ``tempo_ok`` the share of the time after 8 s. ``phase_s`` [M] is the signed error (negative:
+    clock late), modulo half a beat, of the phase predicted half a second ahead, one for each row after 8 s;
+    ``tempo_right`` [M] tells for which of them the tempo was right. ``on_beat`` is the share of rows nearer to the beat
+    than to the off-beat.
     """
 
     bpm_8s: float

@@ -51,25 +51,19 @@ _REACH = 6.5 / _HISTOGRAM
 class Belief:
     """Read-out of one model: ``phase`` in turns at the last step, ``bpm``, and how sure.
 
-    ``mass`` is the probability of the chosen beat lengths (five neighbours), ``others`` [B - 1] the probability that
-    the other models of the batch give to the same lengths, ``focus`` the share of the phase near its mode.
+    ``mass`` is the probability of the chosen beat lengths (five neighbours), ``focus`` the share of it near the phase.
     """
 
     phase: float
     bpm: float
     mass: float
-    others: tuple[float, ...]
     focus: float
 
 
 class BeatHmm:
-    """A batch of models over the same onsets; model 0 is read out, the others (no tempogram) tell how sure to be.
+    """Belief [5617] over beat length and position; one ``step`` every 10 ms."""
 
-    Args:
-        models: Batch size B.
-    """
-
-    def __init__(self, models: int = 2) -> None:
+    def __init__(self) -> None:
         self._index = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
         self._starts = np.concatenate([[0], np.cumsum(LENGTHS)[:-1]])
         self._ends = self._starts + LENGTHS - 1
@@ -84,7 +78,7 @@ class BeatHmm:
         per_length = np.exp(-0.5 * octaves**2)
         self._start_prior = self._spread(per_length)
         self._leak = LEAK * self._start_prior
-        self._state = np.repeat(self._start_prior[None], models, axis=0)
+        self._state = self._start_prior.copy()
         self._next = np.empty_like(self._state)
         self._likelihood = np.empty(NUM_STATES, np.float32)
 
@@ -95,26 +89,18 @@ class BeatHmm:
             strength: Sum of the standardised onset strengths of the four band groups.
         """
         state, nxt = self._state, self._next
-        wrapped = state[:, self._ends] @ self._change
-        nxt[:, 1:] = state[:, :-1]
-        nxt[:, self._starts] = wrapped
+        nxt[1:] = state[:-1]
+        nxt[self._starts] = state[self._ends] @ self._change
         np.take(np.exp(np.float32(KAPPA * strength) * TEMPLATE), self._template_bin, out=self._likelihood, mode="clip")
         nxt *= self._likelihood
-        nxt *= (np.float32(1.0 - LEAK) / nxt.sum(axis=1))[:, None]
+        nxt *= np.float32(1.0 - LEAK) / nxt.sum()
         nxt += self._leak
         self._state, self._next = nxt, state
 
-    def weigh(self, factor: NDArray[np.float64], *, every_model: bool = False) -> None:
-        """Multiply the probability of each beat length.
-
-        Args:
-            factor: [82] positive factors.
-            every_model: All models, instead of model 0 only.
-        """
-        weights = factor.astype(np.float32)[self._index]
-        chosen = self._state if every_model else self._state[:1]
-        chosen *= weights
-        chosen /= chosen.sum(axis=1, keepdims=True)
+    def weigh(self, factor: NDArray[np.float64]) -> None:
+        """Multiply the probability of each beat length by positive factors [82]."""
+        self._state *= factor.astype(np.float32)[self._index]
+        self._state /= self._state.sum()
 
     def restrict(self, allowed: NDArray[np.bool_] | None) -> None:
         """Let new hypotheses start only at allowed beat lengths [82]; ``None`` allows all."""
@@ -143,10 +129,9 @@ class BeatHmm:
         self._state[:] = seeded * (1.0 - LEAK) + self._leak
 
     def read(self) -> Belief:
-        """Tempo and phase of model 0 at the last step."""
-        state = self._state[0]
-        marginal = np.add.reduceat(self._state, self._starts, axis=1)
-        own = marginal[0].astype(np.float64)
+        """Tempo and phase at the last step."""
+        state = self._state
+        own = np.add.reduceat(state, self._starts).astype(np.float64)
         best = int(np.argmax(own[:-2] + own[1:-1] + own[2:])) + 1
         low, high = max(best - 2, 0), min(best + 2, len(LENGTHS) - 1)
         weights = own[low : high + 1]
@@ -159,8 +144,7 @@ class BeatHmm:
         near = state[chosen] * (np.abs(off) <= _REACH)
         total = float(near.sum())
         phase = centre + float(near @ off) / total
-        others = tuple(float(m) for m in marginal[1:, low : high + 1].sum(axis=1))
-        return Belief(phase % 1.0, bpm, min(mass, 1.0), others, total / mass)
+        return Belief(phase % 1.0, bpm, min(mass, 1.0), min(total / mass, 1.0))
 
     def _spread(self, per_length: NDArray[np.float64]) -> F32:
         """Probability [S] with the given weight for each length and uniform phase."""

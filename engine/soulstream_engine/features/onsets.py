@@ -70,7 +70,7 @@ class OnsetFrame:
     """What one motion frame of audio gives.
 
     ``log_bands`` [10, 24] log magnitude against the level reference; ``hmm`` and ``tempogram`` [K, 4] standardised
-    onset strength of the band groups (K is 3 or 4 steps of 10 ms); ``strength`` [4] the largest of ``hmm`` in the frame.
+    onset strength of the band groups (K is 3 or 4 steps of 10 ms); ``strength`` [4] the largest of ``hmm``.
     """
 
     log_bands: F32

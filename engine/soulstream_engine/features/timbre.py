@@ -22,12 +22,14 @@ LOWEST_DBFS = -120.0
 _CHROMA_WINDOW = 8192
 _CHROMA_LOW_HZ, _CHROMA_HIGH_HZ = 110.0, 2200.0
 _CHROMA_MEMORY_S = 0.2
-_MEL_CENTRE, _MEL_SCALE = 1.6, 1.1
+_MEL_CENTRE, _MEL_SCALE, _MEL_LARGEST = 1.8, 0.75, 3.0
+_LEVEL_SCALE_DB = 6.0
 
 
 def mel_column(log_bands: F32) -> F32:
-    """Mean over the hops, shifted and scaled to about -1.5..2.5: [10, 24] -> [24]."""
-    return np.asarray((log_bands.mean(axis=0) - _MEL_CENTRE) / _MEL_SCALE, dtype=np.float32)
+    """Mean over the hops, shifted and scaled to about -2.4..3 (at most 3): [10, 24] -> [24]."""
+    scaled = (log_bands.mean(axis=0) - _MEL_CENTRE) / _MEL_SCALE
+    return np.asarray(np.minimum(scaled, _MEL_LARGEST), dtype=np.float32)
 
 
 class Chroma:
@@ -86,7 +88,7 @@ class Loudness:
             trust: Trust in the beat clock 0..1: steady quiet music with a beat is not background noise.
 
         Returns:
-            The ``level`` column: 10 dB above the running level is 1; -3..1.5.
+            The ``level`` column: 6 dB above the running level is 1; -3..2.
         """
         power = float(np.square(samples, dtype=np.float64).mean())
         self.level_dbfs = max(10.0 * float(np.log10(power + 1e-20)), LOWEST_DBFS)
@@ -105,4 +107,4 @@ class Loudness:
             rate = (1.0 if power > self._reference else 0.1) / FPS
             self._reference = power if self._reference == 0.0 else self._reference + rate * (power - self._reference)
         reference_db = 10.0 * float(np.log10(max(self._reference, 1e-7)))
-        return min(max((self.level_dbfs - reference_db) / 10.0, -3.0), 1.5)
+        return min(max((self.level_dbfs - reference_db) / _LEVEL_SCALE_DB, -3.0), 2.0)
