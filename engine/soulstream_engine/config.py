@@ -11,9 +11,9 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.validation import describe
@@ -23,6 +23,11 @@ ENV_PREFIX = "SOULSTREAM_"
 
 MAX_FILE_BYTES = 100_000
 """Longest settings file accepted, bytes. Source: ours."""
+
+
+def _number(value: Any) -> Any:
+    """Variables are text; a choice of numbers takes digits too."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class _Section(BaseModel):
@@ -46,7 +51,7 @@ class OscConfig(_Section):
     """Where the dance goes (``targets``, written like ``vmc://127.0.0.1:39539``) and how often (``fps``)."""
 
     targets: tuple[str, ...] = ("vmc://127.0.0.1:39539",)
-    fps: Literal[30, 60] = 30
+    fps: Annotated[Literal[30, 60], BeforeValidator(_number)] = 30
 
 
 class PreviewConfig(_Section):

@@ -62,7 +62,7 @@ def manifest_document() -> dict[str, Any]:
             "iterations": 4,
             "guidance": 1.5,
             "temperature": 1.0,
-            "top_k": 20,
+            "keep_share": 0.1,
         },
         "steps": [
             {

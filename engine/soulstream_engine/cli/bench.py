@@ -43,9 +43,11 @@ def bench(
     from soulstream_engine.backends import open_backend
     from soulstream_engine.bundle import load_bundle
     from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME, monotonic_ns
-    from soulstream_engine.runtime.dance import DanceStream
 
     model = load_bundle(bundle)
+
+    from soulstream_engine.runtime.dance import DanceStream
+
     frames_per_tick = model.manifest.sampler.commit_tokens * model.manifest.tokenizer.frames_per_token
     budget_ms = 1000.0 * frames_per_tick / FPS
     samples = render_demo_track()

@@ -14,9 +14,10 @@ def devices(
 ) -> None:
     """List the microphones and line inputs.
 
-    Use a name, or a part of one that fits a single device, with [bold]run[/bold]:
+    Use a name, or a part of one that fits a single device, with [bold]run[/bold].
 
     Examples:
+      soulstream devices
       soulstream run --audio "mic:USB"
     """
     from rich.table import Table

@@ -74,9 +74,12 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
 def _make_stream(config: Config) -> MotionStream:
     """Loads the model; runs on the inference thread while the idle dancer already shows."""
     from soulstream_engine.bundle import load_bundle
+
+    bundle = load_bundle(config.model.bundle)
+
     from soulstream_engine.runtime.dance import DanceStream
 
-    return DanceStream(load_bundle(config.model.bundle), seed=config.model.seed)
+    return DanceStream(bundle, seed=config.model.seed)
 
 
 def _check_bundle_folder(config: Config) -> None:

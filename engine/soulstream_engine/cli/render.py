@@ -51,9 +51,10 @@ def render(
     started_ns = monotonic_ns()
     samples = load_audio(song)
 
+    model = load_bundle(bundle)
+
     from soulstream_engine.runtime.render import render_song
 
-    model = load_bundle(bundle)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"Dancing to {song.name}", total=1.0)

@@ -20,10 +20,15 @@ def test_without_anything_the_defaults_hold() -> None:
 
 def test_later_sources_win(tmp_path: Path) -> None:
     file = tmp_path / "show.toml"
-    file.write_text('[osc]\nfps = 60\ntargets = ["vmc://file:1"]\n[model]\nseed = 1\n[audio]\noffset_ms = -20.5\n')
+    file.write_text('[osc]\nfps = 30\ntargets = ["vmc://file:1"]\n[model]\nseed = 1\n[audio]\noffset_ms = -20.5\n')
     config, origins = resolve(
         file=file,
-        environ={"SOULSTREAM_MODEL__SEED": "2", "SOULSTREAM_OSC__TARGETS": "vmc://a:1, vmc://b:2", "HOME": "/x"},
+        environ={
+            "SOULSTREAM_MODEL__SEED": "2",
+            "SOULSTREAM_OSC__FPS": "60",
+            "SOULSTREAM_OSC__TARGETS": "vmc://a:1, vmc://b:2",
+            "HOME": "/x",
+        },
         options={"model.seed": 3, "session.seconds": None},
     )
     assert config.osc.fps == 60
@@ -31,7 +36,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     assert config.model.seed == 3
     assert config.audio.offset_ms == -20.5
     assert config.session.seconds is None
-    assert origins["osc.fps"] == str(file)
+    assert origins["audio.offset_ms"] == str(file)
     assert origins["osc.targets"] == "SOULSTREAM_OSC__TARGETS"
     assert origins["model.seed"] == "command line"
     assert origins["preview.port"] == "default"
