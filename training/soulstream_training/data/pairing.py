@@ -31,11 +31,12 @@ F64 = NDArray[np.float64]
 MAX_WARP = 0.10
 """Largest local change of tempo by the bending."""
 
-ACCENT = 0.25
+ACCENT = 0.2
 """Depth of the accent: the motion runs slower by this share on a beat, faster by it between beats.
 
 Source: ours, after beat-aligned time warping (Davis and Agrawala, Visual Rhythm and Beat, 2018). On half of the paired
-clips the mean phase vector of the kinematic beats grew from 0.60 without accent (and a bending of 0.15) to 0.86.
+clips the mean phase vector of the kinematic beats grew from 0.55 to 0.82, and kinematic beats a beat from 0.6 to 0.83;
+a depth of 0.25 gives 0.86 but 0.88 of them a beat, which is busier than people dance.
 """
 
 ON_BEAT = 0.12
