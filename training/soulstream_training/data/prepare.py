@@ -22,7 +22,7 @@ from soulstream_training.data.resample import to_frames
 from soulstream_training.data.retarget import retarget
 from soulstream_training.data.store import INDEX_NAME, ClipEntry, clip_path, read_index, save_clip, write_index
 
-PREPARE_VERSION = "3"
+PREPARE_VERSION = "4"
 """Raise it when the code changes what a clip looks like; every clip is then made again."""
 
 CMU_FORMAT = "amc+asf"

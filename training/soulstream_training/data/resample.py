@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
 from soulstream_engine.clock import FPS
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
+from soulstream_engine.motion.floor import floor_deficit_m
 from soulstream_engine.motion.skeleton import JOINT_INDEX, SOLE_BELOW_FOOT_M, forward_kinematics
 
 from soulstream_training.data.asf import FloatArray
@@ -28,6 +30,9 @@ PLANTED_SPEED_MPS = 0.2
 FLOOR_PERCENTILE = 20.0
 """Percentile of the heights of planted toe bases that is put at standing height. Ours: a low percentile of all heights
 lets a few bad frames decide, and left a tenth of the CMU clips floating by 2 to 11 cm."""
+
+LIFT_FRAMES = 9
+"""Frames over which a lift out of the floor comes and goes, odd (ours)."""
 
 MAX_JOINT_SPEED_MPS = 12.0
 """Frames with a faster joint are left out as tracking errors (ours; a thrown punch is about 10 m/s)."""
@@ -87,6 +92,7 @@ def to_frames(motion: BodyMotion, source_fps: float, bad_frames: tuple[tuple[int
     is_clean[:-1] &= ~too_fast
     is_clean[1:] &= ~too_fast
     root_m[:, 1] -= floor_height(joints_m)
+    root_m[:, 1] += lift(root_m, joint_wxyz)
     return FramedMotion(root_m.astype(np.float32), joint_wxyz.astype(np.float32), _runs(is_clean))
 
 
@@ -120,6 +126,21 @@ def floor_height(joints_m: NDArray[np.floating]) -> float:
     planted = toes[:-1, :, 1][speed < PLANTED_SPEED_MPS]
     height = np.percentile(planted, FLOOR_PERCENTILE) if len(planted) else toes[..., 1].min()
     return float(height) - SOLE_BELOW_FOOT_M
+
+
+def lift(root_m: FloatArray, joint_wxyz: FloatArray) -> FloatArray:
+    """How far to raise a motion so that no foot goes through the floor: nothing while none does.
+
+    Args:
+        root_m: [N, 3] pelvis in metres, floor at y = 0.
+        joint_wxyz: [N, 22, 4] parent-local rotations.
+
+    Returns:
+        [N] metres, at least the floor deficit of each frame, rising and falling over some frames.
+    """
+    # The mean over a window of maxima over an equal window is never below the value itself.
+    highest = maximum_filter1d(floor_deficit_m(root_m, joint_wxyz), LIFT_FRAMES)
+    return np.asarray(uniform_filter1d(highest, LIFT_FRAMES))
 
 
 def _runs(is_clean: NDArray[np.bool_]) -> NDArray[np.int32]:

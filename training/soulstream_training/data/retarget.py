@@ -83,7 +83,7 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
         for joint, bone in _LEG.items():
             world[:, JOINT_INDEX[f"{side}_{joint}"]] = rotations.multiply(source.world(side[0] + bone), leg)
         arm = source.arm_frame(side)
-        elbow = rotations.multiply(source.world(side[0] + "radius"), arm)
+        elbow = np.asarray(rotations.multiply(source.world(side[0] + "radius"), arm), dtype=np.float64)
         twist, swing = _soft_wrist(_relative(elbow, source.world(side[0] + "hand")))
         forearm = rotations.multiply(elbow, _about_x(twist * FOREARM_SHARE))
         world[:, JOINT_INDEX[f"{side}_collar"]] = source.world(side[0] + "clavicle")
