@@ -1,9 +1,10 @@
 """Feet that stand still while they carry weight, and never sink into the floor: a streaming foot lock.
 
 A foot in contact for two frames is pinned (horizontally) where it was shown first, and its leg is solved to it (two
-bones, hip to ankle). A pin has a budget: when the motion wants to be elsewhere it creeps, then lets go, and the foot
-eases back. The body follows its pins slowly, so that a path that slides under standing feet is corrected and not
-fought. The state is explicit: chunks give the same as the whole. Letters: T frames; leg 0 is left, leg 1 right.
+bones, hip to ankle). A pin has a budget: when the motion wants to be elsewhere it creeps, at the end of the budget it
+is dragged along, and after a jump it lets go; a foot that was let go eases back. The body follows its pins slowly, so
+that a path that slides under standing feet is corrected and not fought. The state is explicit: chunks give the same as
+the whole. Letters: T frames; leg 0 is left, leg 1 right.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ FRAMES_TO_PIN = 2
 """Frames of contact before a foot is pinned. Source: method 12.4."""
 
 BUDGET_M = 0.08
-"""Distance between pin and motion at which the pin lets go, metres (ours)."""
+"""Largest distance between pin and motion, metres; twice as much at once is a jump and lets go (ours)."""
 
 EASE_FRAMES = 5
 """Frames in which a foot that was let go returns to the motion (ours)."""
 
-_CREEP_FROM_M = 0.035  # from this distance on a pin follows the motion slowly
-_CREEP_RATE = 0.12  # share of the distance beyond that is given up each frame
+_CREEP_FROM_M = 0.05  # from this distance on a pin follows the motion slowly
+_CREEP_RATE = 0.03  # least share of the distance beyond that is given up each frame
 _PIN_AGAIN_M = 0.03  # a foot that still eases back is pinned again only when it is this close to the motion
 _LIFT_RISE, _LIFT_FALL = 0.12, 0.03  # low-pass rates a frame of the lift of the whole dancer
 _FOLLOW_RATE = 0.15  # share of the mean pin offset by which the body follows, a frame
@@ -134,13 +135,12 @@ def _next(leg: _Leg, leg_m: F64, contact: F64) -> _Leg:
         moved = _point(foot_m, leg.pinned)
         away = (leg.pin_m - moved) * _HORIZONTAL
         distance = math.sqrt(float(away @ away))
-        if distance > BUDGET_M:
+        if distance > 2 * BUDGET_M:
             leg = _let_go(leg)
-        elif distance > _CREEP_FROM_M:
-            away *= 1 - _CREEP_RATE * (distance - _CREEP_FROM_M) / distance
-            leg = replace(leg, pin_m=moved + away, offset_m=away)
         else:
-            leg = replace(leg, offset_m=away)
+            if distance > _CREEP_FROM_M:
+                away *= _crept(distance) / distance
+            leg = replace(leg, pin_m=moved + away, offset_m=away)
     if not leg.pinned:
         eased = min(leg.frames_eased + 1, EASE_FRAMES)
         left = 1 - eased / EASE_FRAMES
@@ -154,6 +154,13 @@ def _pin(leg: _Leg, weights: tuple[float, float]) -> _Leg:
     if leg.shown_m is None:
         return leg
     return replace(leg, pinned=weights, pin_m=_point(leg.shown_m, weights))
+
+
+def _crept(distance_m: float) -> float:
+    """Distance between pin and motion after a frame of creep: slow at first, never beyond the budget."""
+    room = BUDGET_M - _CREEP_FROM_M
+    excess = room * (1 - math.exp((_CREEP_FROM_M - distance_m) / room))
+    return _CREEP_FROM_M + (1 - _CREEP_RATE) * excess
 
 
 def _let_go(leg: _Leg) -> _Leg:
