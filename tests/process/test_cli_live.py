@@ -20,7 +20,7 @@ try:
 except BundleError as error:
     pytest.skip(f"needs the embedded model: {error.message}", allow_module_level=True)
 
-KEYS = [
+KEYS = {
     "frames",
     "dropped",
     "duplicated",
@@ -32,7 +32,7 @@ KEYS = [
     "first_idle_s",
     "first_generated_s",
     "rss_mb",
-]
+}
 MAX_STOP_S = 2.0
 
 
@@ -46,7 +46,7 @@ def test_demo_sends_every_frame_and_prints_its_numbers() -> None:
     assert result.code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1
     summary = json.loads(result.stdout)
-    assert set(KEYS) <= set(summary)
+    assert set(summary) >= KEYS
     assert summary["frames"] == 180
     assert summary["duplicated"] == 0
     assert summary["generated"] > 0

@@ -18,7 +18,7 @@ def devices(
 
     Examples:
       soulstream devices
-      soulstream run --audio "mic:USB"
+      soulstream run --audio mic:USB
     """
     from rich.table import Table
 

@@ -89,7 +89,7 @@ def run(
 
     Examples:
       soulstream run --audio mic --osc vmc://192.168.0.20:39539
-      soulstream run --audio "mic:USB" --fps 60
+      soulstream run --audio mic:USB --fps 60
       soulstream run --audio song.mp3 --seed 7
       arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
 
