@@ -115,8 +115,7 @@ class BeatClock:
             bpm /= 2.0
         last = float(start + period * counts[-1])
         self._offset = 0.0
-        heard = TEMPLATE_TURNS - ONSET_DELAY_S * bpm / 60.0
-        self._set(bpm, (self.time_s - last) * bpm / 60.0 + heard)
+        self._set(bpm, (self.time_s - last) * bpm / 60.0)
         return True
 
     def double(self) -> bool:
@@ -143,18 +142,20 @@ class BeatClock:
         self._hmm.restrict(None)
 
     def _scale(self, ratio: float) -> bool:
-        belief = self._hmm.read()
-        bpm = belief.bpm * ratio
+        bpm = self._fine.bpm * ratio
         if not MIN_BPM <= bpm <= MAX_BPM:
             return False
-        self._set(bpm, belief.phase * ratio)
+        self._offset *= ratio
+        self._set(bpm, self._fine.phase * ratio)
         return True
 
     def _set(self, bpm: float, phase: float) -> None:
+        """Start again from a tempo and the phase of the sound at the last step; stay near that tempo."""
+        onset_phase = (phase + TEMPLATE_TURNS - ONSET_DELAY_S * bpm / 60.0) % 1.0
         self._held_bpm = bpm
         self._hmm.restrict(self._allowed(bpm))
-        self._hmm.seed(bpm, phase % 1.0)
-        self._fine.set(phase, bpm, fit=SURE_FIT)
+        self._hmm.seed(bpm, onset_phase)
+        self._fine.set(onset_phase, bpm, fit=SURE_FIT)
         self._trust = 1.0
 
     @staticmethod

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soulstream_engine.clock import SAMPLES_PER_FRAME, frame_to_seconds
+from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME, frame_to_seconds
 from soulstream_engine.features.beat_clock import BeatClock
 from soulstream_engine.features.extrapolate import write_clock
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES
+from soulstream_engine.features.onset_events import OnsetEvents
 from soulstream_engine.features.onsets import OnsetFrontEnd
 from soulstream_engine.features.timbre import Chroma, Loudness, mel_column
 from soulstream_engine.frames import FeatureFrame
@@ -25,6 +26,7 @@ LOCK_CONFIDENCE = 0.5
 _LOUDEST = 8.0
 _ONSET_SCALE = 0.5
 _CONFIDENCE_FLOOR = 1e-3
+_FORGET_FRAMES = 5 * FPS
 
 
 class FeatureExtractor:
@@ -35,6 +37,7 @@ class FeatureExtractor:
 
     def __init__(self) -> None:
         self._onsets = OnsetFrontEnd()
+        self._events = OnsetEvents()
         self._clock = BeatClock()
         self._chroma = Chroma()
         self._loudness = Loudness()
@@ -42,6 +45,7 @@ class FeatureExtractor:
         self._filled = 0
         self._index = 0
         self._energy_gate = 0.0
+        self._silent_frames = 0
         self._locked = False
         self.bad_samples = 0
 
@@ -103,8 +107,8 @@ class FeatureExtractor:
         self._clock.push(onsets.hmm, onsets.tempogram)
         reading = self._clock.read(frame_to_seconds(self._index))
         level = self._loudness.push(samples, reading.trust)
-        target = 0.0 if self._loudness.is_silent else 1.0
-        self._energy_gate += (target - self._energy_gate) * 0.1
+        event = self._events.push(samples, self._loudness.reference)
+        self._follow_silence()
         confidence = reading.trust * self._energy_gate
         if confidence < _CONFIDENCE_FLOOR:
             confidence = 0.0
@@ -115,7 +119,7 @@ class FeatureExtractor:
         values[COLUMNS["chroma"]] = self._chroma.push(samples, self._onsets.reference)
         strength = np.maximum(onsets.strength, 0.0) * np.float32(_ONSET_SCALE)
         values[COLUMNS["bands"]] = strength
-        values[COLUMNS["onset"]] = strength.mean()
+        values[COLUMNS["onset"]] = max(float(strength.mean()), 1.0 if event else 0.0)
         values[COLUMNS["level"]] = level
         write_clock(values, np.asarray(reading.phase), np.asarray(reading.bpm), np.asarray(confidence))
         values[COLUMNS["heard"]] = 1.0
@@ -131,6 +135,17 @@ class FeatureExtractor:
         )
         self._index += 1
         return frame
+
+    def _follow_silence(self) -> None:
+        """Close the gate on trust within 0.3 s of silence; after 5 s what was set by hand no longer holds."""
+        if self._loudness.is_silent:
+            self._energy_gate *= 0.9
+            self._silent_frames += 1
+            if self._silent_frames == _FORGET_FRAMES:
+                self._clock.release()
+        else:
+            self._energy_gate += (1.0 - self._energy_gate) * 0.1
+            self._silent_frames = 0
 
     def _clean(self, samples: F32) -> F32:
         finite = np.isfinite(samples)

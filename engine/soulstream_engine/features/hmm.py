@@ -120,7 +120,6 @@ class BeatHmm:
             turns: Width of the belief in phase.
         """
         distance = np.log2(LENGTH_BPM / bpm)
-        distance -= distance[np.argmin(np.abs(distance))] * (np.abs(distance).min() > octaves)
         seeded = self._spread(np.exp(-0.5 * (distance / octaves) ** 2)).astype(np.float64)
         if phase is not None:
             off = np.mod(self._phase - phase + 0.5, 1.0) - 0.5

@@ -8,9 +8,9 @@ column     width meaning
 ========== ===== ==================================================================================================
 mel        24    log band magnitude against the running level reference, mean over the frame, scaled, at most 3
 chroma     12    pitch classes from C, share of the loudest, 0..1, smoothed (0.2 s), minus 0.5; 0 without sound
-onset      1     strongest onset inside the frame, all bands, 0..about 2.5
+onset      1     strongest onset inside the frame, all bands, 0..2.5; 1 or more where aubio hears an onset
 level      1     loudness against the running level, 6 dB is 1, clipped to -3..2
-bands      4     strongest onset inside the frame in low, low-mid, high-mid and high bands, 0..about 2.5
+bands      4     strongest onset inside the frame in low, low-mid, high-mid and high bands, 0..2.5
 beat       2     confidence x (sin, cos) of the beat phase at time ``n / 30`` s
 beat2      2     confidence x (sin, cos) of twice the beat phase: the half-beat, safe when on and off beat are swapped
 tempo      1     log2(bpm / 120)

@@ -5,6 +5,8 @@ All causal, one call for each motion frame of 1600 samples. Not for: onsets (``o
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ _CHROMA_LOW_HZ, _CHROMA_HIGH_HZ = 110.0, 2200.0
 _CHROMA_MEMORY_S = 0.2
 _MEL_CENTRE, _MEL_SCALE, _MEL_LARGEST = 1.8, 0.75, 3.0
 _LEVEL_SCALE_DB = 6.0
+_LOWEST_POWER = 1e-7
 
 
 def mel_column(log_bands: F32) -> F32:
@@ -80,6 +83,11 @@ class Loudness:
         self.level_dbfs = LOWEST_DBFS
         self.is_silent = True
 
+    @property
+    def reference(self) -> float:
+        """Running root mean square of the music so far, at least 3e-4."""
+        return math.sqrt(max(self._reference, _LOWEST_POWER))
+
     def push(self, samples: F32, trust: float) -> float:
         """One frame.
 
@@ -91,7 +99,7 @@ class Loudness:
             The ``level`` column: 6 dB above the running level is 1; -3..2.
         """
         power = float(np.square(samples, dtype=np.float64).mean())
-        self.level_dbfs = max(10.0 * float(np.log10(power + 1e-20)), LOWEST_DBFS)
+        self.level_dbfs = max(10.0 * math.log10(power + 1e-20), LOWEST_DBFS)
         # the quietest recent level, rising 1 dB a second: the noise of the room
         self._floor_db = min(self._floor_db + 1.0 / FPS, max(self.level_dbfs, -90.0))
         threshold = SILENCE_DBFS
@@ -106,5 +114,5 @@ class Loudness:
         if not self.is_silent:
             rate = (1.0 if power > self._reference else 0.1) / FPS
             self._reference = power if self._reference == 0.0 else self._reference + rate * (power - self._reference)
-        reference_db = 10.0 * float(np.log10(max(self._reference, 1e-7)))
+        reference_db = 10.0 * math.log10(max(self._reference, _LOWEST_POWER))
         return min(max((self.level_dbfs - reference_db) / _LEVEL_SCALE_DB, -3.0), 2.0)
