@@ -16,6 +16,7 @@ from soulstream_engine.errors import AudioError, SoulstreamError
 if TYPE_CHECKING:
     from soulstream_engine.audio.protocol import AudioSource
     from soulstream_engine.frames import StatusSnapshot
+    from soulstream_engine.preview.process import PreviewProcess
     from soulstream_engine.runtime.events import Event
     from soulstream_engine.runtime.summary import SummaryValue
     from soulstream_engine.runtime.workers import MotionStream
@@ -42,6 +43,7 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
 
     targets = [parse_target(url) for url in config.osc.targets]
     _check_bundle_folder(config)
+    page: PreviewProcess | None = None
     with ExitStack() as stack:
         sinks: list[PoseSink] = [stack.enter_context(VmcSender(target)) for target in targets]
         source = _open_source(config)
@@ -51,10 +53,9 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
         if config.preview.enabled:
             from soulstream_engine.preview.process import PreviewProcess
 
-            page = stack.enter_context(PreviewProcess(port=config.preview.port))
+            page = stack.enter_context(PreviewProcess(config.preview.port))
             sinks.append(page)
-            say(f"Page: {page.url}")
-        display = stack.enter_context(_StatusLine())
+        display = stack.enter_context(_StatusLine(page))
         session = Session(
             source,
             lambda: _make_stream(config),
@@ -106,10 +107,12 @@ def _open_source(config: Config) -> AudioSource:
 class _StatusLine:
     """One line that changes in place on a terminal, nothing where there is none; events are printed above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: PreviewProcess | None) -> None:
         from soulstream_engine.runtime.keys import KEY_HELP
 
         self._help = KEY_HELP
+        self._page = page
+        self._is_page_announced = False
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> _StatusLine:
@@ -122,8 +125,23 @@ class _StatusLine:
             self._live.stop()
 
     def show(self, status: StatusSnapshot) -> None:
+        if self._page is not None:
+            self._page.set_status(status)
+            self._announce(self._page)
         if self._live is not None:
             self._live.update(Text(f"{status_text(status)}\n{self._help}", style="dim"), refresh=True)
+
+    def _announce(self, page: PreviewProcess) -> None:
+        """Says once where the page is, or why there is none."""
+        if self._is_page_announced:
+            return
+        if page.url is not None:
+            say(f"Page: {page.url}", "bold green")
+        elif page.failure is not None:
+            say(f"The page could not be shown: {page.failure} The dance goes on.", "yellow")
+        else:
+            return
+        self._is_page_announced = True
 
     def note(self, event: Event) -> None:
         say(event.message, "yellow")
