@@ -15,6 +15,9 @@ _FRAME_NS = _SECOND_NS // FPS
 _SHIFT_AT_ONCE_NS = 200_000_000
 """A time stamp this far off is lost or stalled audio. Ours."""
 
+_BELIEVED_AFTER = 3
+"""Blocks in a row that must say so; a single odd stamp of a device is not believed. Ours."""
+
 _SHIFT_SLOWLY_NS = _FRAME_NS * 3 // 4
 """An error that never was below this for a second is drift. Ours."""
 
@@ -38,16 +41,13 @@ class MediaMap:
         self._delay_frames = delay_frames
         self._first_frame = 0
         self._anchor_ns: int | None = None  # when sample 0 sounded, as far as known today
-        self._num_samples = 0
+        self._num_samples = 0  # since sample 0; negative while the start is cut off
+        self._num_cut = 0  # samples still to be cut off
+        self._num_far_off = 0
         self._watched = 0
         self._smallest_error_ns: int | None = None
         self.shifts = 0
         """Times that the offset changed."""
-
-    @property
-    def is_anchored(self) -> bool:
-        """Whether the first sample was placed."""
-        return self._anchor_ns is not None
 
     @property
     def offset_frames(self) -> int:
@@ -74,23 +74,25 @@ class MediaMap:
             How many samples at its start must be cut off (0 except at the beginning of a device's stream).
         """
         if self._anchor_ns is None:
-            start_ns = self.align(captured_ns)
-            cut = min((start_ns - captured_ns) * SAMPLE_RATE // _SECOND_NS, num_samples)
-            if cut == num_samples:
-                return num_samples
-            self._anchor_ns = start_ns
-            self._first_frame = self._boundary(start_ns)
-            self._num_samples = num_samples - cut
-            return cut
-        self._correct(captured_ns - self._anchor_ns - self._num_samples * _SECOND_NS // SAMPLE_RATE, num_samples)
+            self._anchor_ns = self.align(captured_ns)
+            self._first_frame = self._boundary(self._anchor_ns)
+            self._num_cut = (self._anchor_ns - captured_ns) * SAMPLE_RATE // _SECOND_NS
+            self._num_samples = -self._num_cut
+        else:
+            self._correct(captured_ns - self._anchor_ns - self._num_samples * _SECOND_NS // SAMPLE_RATE, num_samples)
         self._num_samples += num_samples
-        return 0
+        cut = min(self._num_cut, num_samples)
+        self._num_cut -= cut
+        return cut
 
     def _correct(self, error_ns: int, num_samples: int) -> None:
         """Follows the time stamps: at once when audio is missing, slowly (and past any jitter) when a clock drifts."""
         if abs(error_ns) >= _SHIFT_AT_ONCE_NS:
-            self._shift(error_ns)
+            self._num_far_off += 1
+            if self._num_far_off >= _BELIEVED_AFTER:
+                self._shift(error_ns)
             return
+        self._num_far_off = 0
         smallest = self._smallest_error_ns
         self._smallest_error_ns = error_ns if smallest is None else min(smallest, error_ns)
         self._watched += num_samples
@@ -109,6 +111,7 @@ class MediaMap:
         self._restart_watch()
 
     def _restart_watch(self) -> None:
+        self._num_far_off = 0
         self._watched = 0
         self._smallest_error_ns = None
 
