@@ -161,7 +161,9 @@ def status_text(status: StatusSnapshot) -> str:
 def _print_summary(summary: dict[str, SummaryValue]) -> None:
     kinds = ", ".join(f"{summary[kind]} {kind}" for kind in ("generated", "blended", "held", "idle"))
     say(f"{summary['frames']} frames: {kinds}; {summary['dropped']} dropped, {summary['duplicated']} duplicated.")
+    idle_s, generated_s = summary["first_idle_s"], summary["first_generated_s"]
+    generated = "never" if generated_s is None else f"after {generated_s} s"
     say(
-        f"Lateness p99 {summary['late_ms_p99']} ms; first idle frame after {summary['first_idle_s']} s, "
-        f"first generated after {summary['first_generated_s']} s; memory {summary['rss_mb']} MB."
+        f"Lateness p99 {summary['late_ms_p99']} ms; first idle frame after {idle_s} s, first generated {generated}; "
+        f"memory {summary['rss_mb']} MB."
     )
