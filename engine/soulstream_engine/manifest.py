@@ -74,18 +74,22 @@ class Sampler(_Section):
     """Window and sampling numbers, in tokens unless the name says frames.
 
     A tick commits ``commit_tokens`` of the ``planned_tokens``; ``lead_frames`` is how far ahead of the music heard
-    the first committed frame lies.
+    the first committed frame lies. ``fresh_past_tokens`` of heard music are computed anew each tick. ``keep_share`` of the
+    codes may be drawn. The beat clock is moved by ``beat_offset_ms`` before the network sees it (measured on tuning music).
     """
 
     context_tokens: PositiveInt
     planned_tokens: PositiveInt
     commit_tokens: PositiveInt
+    fresh_past_tokens: PositiveInt = 3
     lead_frames: NonNegativeInt = 0
     iterations: PositiveInt
     guidance: float = Field(default=1.0, ge=0.0, le=20.0)
+    residual_guidance: float = Field(default=1.0, ge=0.0, le=20.0)
     temperature: PositiveFloat = 1.0
-    top_k: PositiveInt | None = None
-    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    residual_temperature: PositiveFloat = 1.0
+    keep_share: float = Field(default=0.1, gt=0.0, le=1.0)
+    beat_offset_ms: float = Field(default=0.0, ge=-250.0, le=250.0)
 
     @model_validator(mode="after")
     def _commit_fits(self) -> Sampler:

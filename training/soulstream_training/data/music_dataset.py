@@ -42,7 +42,7 @@ from soulstream_training.data.store import Clip, ClipEntry, load_clip, read_inde
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-MUSIC_VERSION = "1"
+MUSIC_VERSION = "2"
 """Raise it when pairing or rendering changes what a rendering looks like; all are then made again."""
 
 INDEX_NAME = "music.json"
@@ -50,13 +50,16 @@ SPLITS = ("train", "val")
 """Splits that get renderings; what is tested is never heard in training."""
 
 MAX_BYTES = 64_000_000
-FAST_BPM = (115.0, 168.0)
+FAST_BPM = (112.0, 168.0)
 SLOW_BPM = (84.0, 118.0)
 """Tempi of the two kinds of renderings; together they cover the music people dance to."""
 
 SPEED_RANGE = (0.8, 1.15)
 NUM_SPEEDS = 2
 ACCENT_RANGE = (0.15, 0.25)
+
+ANY_STYLES = ("electronic", "rock", "pop")
+"""Styles of every third rendering, whatever the dance is called: most music it will meet is not of its own kind."""
 
 MAX_ATTEMPTS = 3
 KEEP_MISHEARD = 0.15
@@ -302,8 +305,9 @@ def make_rendering(job: _Job, library: GrooveLibrary | None = None) -> MusicEntr
     energy = float(np.clip((mean_speed(joints_m).mean() * fit.speed - 0.2) / 1.0, 0.0, 1.0))
     num_frames = len(fit.source_frame)
     library = library or GrooveLibrary(job.data_dir)
+    styles = styles_for(job.clip.style) if job.rendering % 3 else ANY_STYLES
     for attempt in range(MAX_ATTEMPTS):
-        piece = Piece(fit.beats_s, num_frames / FPS, styles_for(job.clip.style), energy, seed + attempt)
+        piece = Piece(fit.beats_s, num_frames / FPS, styles, energy, seed + attempt)
         rendering = render(piece, library)
         rows = extract(rendering.samples)[rendering.first_row : rendering.first_row + num_frames]
         clock = _clock_errors(rows, fit)
@@ -338,7 +342,7 @@ def make_rendering(job: _Job, library: GrooveLibrary | None = None) -> MusicEntr
 
 
 def fit_rendering(clip: Clip, rendering: int, generator: np.random.Generator) -> BeatFit | None:
-    """Grid, speed and accent of a rendering; even ones take a fast music, odd ones a slow one, where the clip allows.
+    """Grid, speed and accent of a rendering; every third one takes slow music, the others fast, where the clip allows.
 
     Args:
         clip: A clip of class A or B.
@@ -349,7 +353,7 @@ def fit_rendering(clip: Clip, rendering: int, generator: np.random.Generator) ->
         The fit, or ``None`` when no grid is accepted.
     """
     joints_m = np.asarray(forward_kinematics(clip.root_m, clip.joint_wxyz), dtype=np.float32)
-    ranges = (FAST_BPM, SLOW_BPM) if rendering % 2 == 0 else (SLOW_BPM, FAST_BPM)
+    ranges = (FAST_BPM, SLOW_BPM) if rendering % 3 != 1 else (SLOW_BPM, FAST_BPM)
     speeds = np.exp(generator.uniform(*np.log(SPEED_RANGE), NUM_SPEEDS)).tolist()
     accent = float(generator.uniform(*ACCENT_RANGE))
     for range_bpm in ranges:

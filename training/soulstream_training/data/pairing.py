@@ -300,6 +300,9 @@ def _time_map(
     times = np.concatenate([[-period_s, 0.0], anchor_s, [end_s, end_s + period_s]])
     apart = np.concatenate([[True], (np.diff(beats) > 1e-6) & (np.diff(times) > 1e-6)])
     curve = PchipInterpolator(beats[apart], times[apart])
+    fine = np.linspace(first_beat - 1.0, last_beat + 1.0, 64 * int(last_beat - first_beat + 3.0))
+    accented = fine - accent / (2.0 * np.pi) * np.sin(2.0 * np.pi * fine)
+    first_beat, last_beat = np.interp([first_beat, last_beat], accented, fine).tolist()
     num_bent = int(np.floor((last_beat - first_beat) * period_s / speed * FPS + 1e-9)) + 1
     at_beat = first_beat + np.arange(num_bent) / FPS * speed / period_s
     at_beat = at_beat - accent / (2.0 * np.pi) * np.sin(2.0 * np.pi * at_beat)

@@ -1,0 +1,90 @@
+"""A verified bundle turned into callables: every step loaded by a backend, the sampler's shape read from signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soulstream_engine.backends import open_backend
+from soulstream_engine.backends.base import Arrays
+from soulstream_engine.bundle import Bundle, check_features
+from soulstream_engine.features.layout import FEATURE_NAMES
+from soulstream_engine.manifest import Manifest
+from soulstream_engine.sampling.dancer import DECODER_STEP, DancerSettings
+from soulstream_engine.sampling.masked import SamplerSettings
+from soulstream_engine.sampling.window import WindowShape
+
+
+class Network:
+    """The compiled steps of one bundle.
+
+    Args:
+        bundle: Verified bundle.
+
+    Raises:
+        BundleError: If the bundle expects other music features than this engine computes.
+        BackendError: If a step cannot be loaded.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        check_features(bundle.manifest, FEATURE_NAMES)
+        backend = open_backend()
+        self.manifest = bundle.manifest
+        self.backend_name = backend.name
+        self._steps = {
+            spec.name: backend.load(bundle.graphs[spec.name], spec.name, spec) for spec in bundle.manifest.steps
+        }
+
+    def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one step by name (``sampling.window.RunStep``)."""
+        return self._steps[name].run(inputs)
+
+    def decoder_states(self) -> Arrays:
+        """Zeros for every state of the decoder."""
+        spec = self.manifest.step(DECODER_STEP)
+        shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
+        return {state.input: np.zeros(shapes[state.input], np.float32) for state in spec.states}
+
+
+def window_shape(manifest: Manifest) -> WindowShape:
+    """Sizes of a tick from the manifest and the signature of the mask step."""
+    sampler = manifest.sampler
+    past = next(tensor for tensor in manifest.step("mask").inputs if tensor.name == "past_k")
+    _, layers, heads, _, head_width = past.shape
+    return WindowShape(
+        num_parts=len(manifest.representation.parts),
+        levels=manifest.tokenizer.levels,
+        num_codes=manifest.tokenizer.codes,
+        context=sampler.context_tokens,
+        planned=sampler.planned_tokens,
+        commit=sampler.commit_tokens,
+        fresh_past=sampler.fresh_past_tokens,
+        layers=layers,
+        heads=heads,
+        head_width=head_width,
+    )
+
+
+def sampler_settings(manifest: Manifest) -> SamplerSettings:
+    """How the bundle wants to be sampled."""
+    sampler = manifest.sampler
+    return SamplerSettings(
+        iterations=sampler.iterations,
+        guidance=sampler.guidance,
+        residual_guidance=sampler.residual_guidance,
+        keep_share=sampler.keep_share,
+        temperature=sampler.temperature,
+        residual_temperature=sampler.residual_temperature,
+    )
+
+
+def dancer_settings(manifest: Manifest) -> DancerSettings:
+    """The bundle's timing."""
+    return DancerSettings(
+        lead_frames=manifest.sampler.lead_frames,
+        look_ahead_frames=manifest.tokenizer.look_ahead_frames,
+        beat_offset_s=manifest.sampler.beat_offset_ms / 1000.0,
+    )

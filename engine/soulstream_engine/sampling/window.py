@@ -1,0 +1,181 @@
+"""The stream of tokens: what was committed, what the network remembers of it, and one tick of the sampler.
+
+Each tick (1) turns fresh music into keys and values, (2) draws the planned tokens, (3) commits the first few for ever:
+their keys and values enter the cache once, with the music known at this moment. The tick is a pure function of the state
+and its inputs; the network is a callable, so any backend or a test may stand behind it.
+
+Letters: P parts, Q levels, K codes, N planned positions (planned tokens x P), F features. Arrays of the network carry a
+leading 2: the conditional half and the unconditional half of the guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .masked import Codes, SamplerSettings, plan_tokens
+from .schedule import F32, tick_noise
+
+Arrays = dict[str, NDArray[Any]]
+RunStep = Callable[[str, Mapping[str, NDArray[Any]]], Arrays]
+"""(step name, inputs) -> outputs; names and shapes as in the bundle's manifest."""
+
+STAGES = ("mask", "residual")
+"""The two networks of the sampler; each has its own cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """Sizes of a tick, in tokens where not said otherwise: see ``training`` ``models.window.Geometry``."""
+
+    num_parts: int
+    levels: int
+    num_codes: int
+    context: int
+    planned: int
+    commit: int
+    fresh_past: int
+    layers: int
+    heads: int
+    head_width: int
+
+    @property
+    def positions(self) -> int:
+        """N: planned positions."""
+        return self.planned * self.num_parts
+
+    @property
+    def fresh(self) -> int:
+        """Music tokens computed anew each tick."""
+        return self.fresh_past + self.planned
+
+    @property
+    def banked(self) -> int:
+        """Music tokens read from the cache."""
+        return self.context - self.fresh_past
+
+
+@dataclass(slots=True)
+class _Cache:
+    """Keys and values of one stage; newest last."""
+
+    past_k: F32
+    past_v: F32
+    music_k: F32
+    music_v: F32
+
+
+def _append(cache: F32, new: F32) -> F32:
+    """Drop the oldest positions, add the new ones at the end: axis -2 is time."""
+    return np.concatenate([cache[..., new.shape[-2] :, :], new], axis=-2)
+
+
+class TokenWindow:
+    """Committed context and music memory of one dancer.
+
+    Args:
+        shape: Sizes.
+        run_step: The network.
+        seed: Seed of every draw.
+        settings: How to draw.
+    """
+
+    def __init__(self, shape: WindowShape, run_step: RunStep, seed: int, settings: SamplerSettings) -> None:
+        self.shape = shape
+        self.settings = settings
+        self.seed = seed
+        self._run = run_step
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the context and the music memory: a new epoch."""
+        shape = self.shape
+        lead = (2, shape.layers, shape.heads)
+        past = (*lead, shape.context * shape.num_parts, shape.head_width)
+        music = (*lead, shape.banked, shape.head_width)
+        self._caches = {
+            stage: _Cache(*(np.zeros(size, np.float32) for size in (past, past, music, music))) for stage in STAGES
+        }
+        self._past_valid = np.zeros(shape.context, np.float32)
+        self._bank_valid = np.zeros(shape.banked, np.float32)
+
+    def tick(self, number: int, rows: F32, rows_valid: NDArray[np.bool_]) -> Codes:
+        """Plan and commit.
+
+        Args:
+            number: Counts the ticks of the whole run; keys the random draws.
+            rows: [commit + fresh, 4, F] feature rows: the tokens that leave the fresh part, then the fresh part.
+            rows_valid: [commit + fresh] whether all four rows of a token exist (before the start of a stream they do not).
+
+        Returns:
+            Committed codes [P, Q, commit] int64.
+        """
+        shape = self.shape
+        valid = rows_valid.astype(np.float32)
+        music = self._run("music", {"rows": np.ascontiguousarray(rows, dtype=np.float32)})
+        self._bank_valid = np.concatenate([self._bank_valid[shape.commit :], valid[: shape.commit]])
+        shared: dict[str, Arrays] = {}
+        for stage in STAGES:
+            cache = self._caches[stage]
+            keys, values = music[f"{stage}_k"], music[f"{stage}_v"]
+            cache.music_k = _append(cache.music_k, keys[..., : shape.commit, :])
+            cache.music_v = _append(cache.music_v, values[..., : shape.commit, :])
+            shared[stage] = {
+                "past_k": cache.past_k,
+                "past_v": cache.past_v,
+                "past_valid": self._past_valid,
+                "music_k": np.concatenate([cache.music_k, keys[..., shape.commit :, :]], axis=-2),
+                "music_v": np.concatenate([cache.music_v, values[..., shape.commit :, :]], axis=-2),
+                "music_valid": np.concatenate([self._bank_valid, valid[shape.commit :]]),
+                "aligned": music[f"{stage}_tokens"][:, -shape.planned :],
+            }
+        codes = self._plan(number, shared)
+        self._commit(codes, shared)
+        committed = codes.reshape(shape.planned, shape.num_parts, shape.levels)[: shape.commit]
+        return committed.transpose(1, 2, 0)
+
+    def _plan(self, number: int, shared: dict[str, Arrays]) -> Codes:
+        shape = self.shape
+        noise = tick_noise(
+            self.seed,
+            number,
+            iterations=self.settings.iterations,
+            levels=shape.levels,
+            positions=shape.positions,
+            num_codes=shape.num_codes,
+        )
+        return plan_tokens(
+            shape.positions,
+            shape.levels,
+            shape.num_codes,
+            noise,
+            self.settings,
+            lambda codes, seen: self._scores("mask", shared, codes, seen, 0)["logits"],
+            lambda codes, seen, level: self._scores("residual", shared, codes, seen, level - 1)["logits"],
+        )
+
+    def _scores(
+        self, stage: str, shared: dict[str, Arrays], codes: Codes, seen: F32, level: int, committing: float = 0.0
+    ) -> Arrays:
+        inputs = dict(shared[stage])
+        inputs["codes"] = codes[None]
+        inputs["level_seen"] = seen[None]
+        inputs["level"] = np.array([level], np.int64)
+        inputs["committing"] = np.array([committing], np.float32)
+        return self._run(stage, inputs)
+
+    def _commit(self, codes: Codes, shared: dict[str, Arrays]) -> None:
+        """Run both networks over the planned tokens as committed ones; keep keys and values of the first few."""
+        shape = self.shape
+        count = shape.commit * shape.num_parts
+        seen = np.ones((shape.positions, shape.levels), np.float32)
+        for stage in STAGES:
+            out = self._scores(stage, shared, codes, seen, 0, committing=1.0)
+            cache = self._caches[stage]
+            cache.past_k = _append(cache.past_k, out["new_k"][..., :count, :])
+            cache.past_v = _append(cache.past_v, out["new_v"][..., :count, :])
+        self._past_valid = np.concatenate([self._past_valid[shape.commit :], np.ones(shape.commit, np.float32)])

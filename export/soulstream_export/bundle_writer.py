@@ -1,0 +1,253 @@
+"""Weights to a bundle: four graphs, a manifest that says everything, and a check that the engine computes the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto
+from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
+from soulstream_engine.bundle import MANIFEST_NAME, load_bundle, sha256_of
+from soulstream_engine.errors import BackendError
+from soulstream_engine.features.layout import FEATURE_NAMES
+from soulstream_engine.manifest import (
+    FileEntry,
+    Manifest,
+    Representation,
+    Sampler,
+    StateSpec,
+    StepSpec,
+    TensorSpec,
+    Tokenizer,
+)
+from soulstream_engine.manifest import Features as FeatureSpec
+from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
+from soulstream_training.models.magm import Magm
+from torch import Tensor, nn
+
+from .graph import export_graph, with_half_weights
+from .steps import STAGES, DecoderStep, MusicStep, StageStep
+
+PARITY_TOLERANCE = 2e-3
+"""Largest difference between torch and ONNX Runtime, of outputs of order 10: float16 storage of the weights is compared
+with the same rounding in torch, so only the order of additions differs (measured 2e-5)."""
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What the networks cannot know about themselves."""
+
+    model_id: str
+    created_from: str
+    notices: tuple[str, ...]
+    sampler: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    not_generated: tuple[str, ...] = ("hands", "face")
+    licence: str = "GPL-3.0-or-later"
+
+
+def _round_to_half(module: nn.Module) -> None:
+    """Give torch the weights that the bundle stores, so that parity compares arithmetic and nothing else."""
+    with torch.no_grad():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+
+
+def example_inputs(tokenizer: Hrvq, mask: Magm, seed: int = 0) -> dict[str, dict[str, Tensor]]:
+    """One random input of the right shape for every step, by step and name."""
+    generator = torch.Generator().manual_seed(seed)
+    config, geometry = mask.config, mask.config.geometry
+    width = config.width // config.heads
+    positions = geometry.planned * config.num_parts
+    lead = (2, config.layers, config.heads)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    past, music = (*lead, geometry.context * config.num_parts, width), (*lead, geometry.music, width)
+    stage = {
+        "codes": torch.randint(config.num_codes, (1, positions, config.levels), generator=generator),
+        "level_seen": (normal(1, positions, config.levels) > 0).float(),
+        "level": torch.zeros(1, dtype=torch.long),
+        "committing": torch.zeros(1),
+        "past_k": normal(*past),
+        "past_v": normal(*past),
+        "past_valid": torch.ones(geometry.context),
+        "music_k": normal(*music),
+        "music_v": normal(*music),
+        "music_valid": torch.ones(geometry.music),
+        "aligned": normal(2, geometry.planned, config.width),
+    }
+    decoder = {"codes": torch.randint(config.num_codes, (1, config.num_parts, geometry.commit, config.levels))}
+    states = tokenizer.decoder.initial_states(1)
+    decoder |= {f"state_{i}": state for i, state in enumerate(states)}
+    rows = normal(geometry.commit + geometry.fresh, FRAMES_PER_TOKEN, config.num_features)
+    return {"music": {"rows": rows}, "mask": stage, "residual": stage, "decoder": decoder}
+
+
+def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, facts: BundleFacts) -> Path:
+    """Export, verify and write a bundle.
+
+    Args:
+        folder: Where it goes; replaced as a whole when everything has succeeded.
+        tokenizer: Trained HRVQ.
+        mask: Trained mask stage.
+        residual: Trained residual stage.
+        facts: The rest of the manifest.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        BackendError: If ONNX Runtime does not give what torch gives.
+    """
+    for module in (tokenizer, mask, residual):
+        module.eval()
+        _round_to_half(module)
+    modules: dict[str, nn.Module] = {
+        "music": MusicStep(mask, residual),
+        "mask": StageStep(mask),
+        "residual": StageStep(residual),
+        "decoder": DecoderStep(tokenizer),
+    }
+    examples = example_inputs(tokenizer, mask)
+    num_states = len(examples["decoder"]) - 1
+    outputs = {
+        "music": [f"{stage}_{kind}" for stage in STAGES for kind in ("tokens", "k", "v")],
+        "mask": ["logits", "new_k", "new_v"],
+        "residual": ["logits", "new_k", "new_v"],
+        "decoder": ["motion", *(f"next_state_{i}" for i in range(num_states))],
+    }
+    if mask.config.levels_out == 1:
+        modules["mask"] = _UsesLevel(modules["mask"])
+    graphs: dict[str, bytes] = {}
+    specs: list[StepSpec] = []
+    for name, module in modules.items():
+        example = examples[name]
+        model = export_graph(module, tuple(example.values()), list(example), outputs[name])
+        spec = _spec(name, model, num_states if name == "decoder" else 0)
+        graphs[name] = with_half_weights(model).SerializeToString()
+        check_parity(name, module, graphs[name], spec, example, outputs[name])
+        specs.append(spec)
+    manifest = _manifest(tokenizer, mask, facts, graphs, specs)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, data in graphs.items():
+        (partial / f"{name}.onnx").write_bytes(data)
+    (partial / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
+    load_bundle(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+class _UsesLevel(nn.Module):
+    """Keeps the ``level`` input alive where a stage predicts a single level, so that both stages have one signature."""
+
+    def __init__(self, step: nn.Module) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, codes: Tensor, level_seen: Tensor, level: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        logits, keys, values = self.step(codes, level_seen, level, *rest)
+        return logits + 0.0 * level.float(), keys, values
+
+
+def check_parity(
+    name: str, module: nn.Module, graph: bytes, spec: StepSpec, example: dict[str, Tensor], outputs: list[str]
+) -> float:
+    """Largest difference between torch and ONNX Runtime on one input.
+
+    Raises:
+        BackendError: If it exceeds ``PARITY_TOLERANCE``.
+    """
+    with torch.no_grad():
+        expected = module(*example.values())
+    step = OnnxRuntimeBackend().load(graph, name, spec)
+    found = step.run({key: value.numpy() for key, value in example.items()})
+    worst = max(
+        float(np.abs(found[key] - value.numpy()).max()) for key, value in zip(outputs, expected, strict=True)
+    )
+    if not worst <= PARITY_TOLERANCE:
+        raise BackendError(
+            "PARITY", f"Step {name!r} differs by {worst:.2e} between torch and ONNX Runtime, limit {PARITY_TOLERANCE}.",
+            "Do not ship this bundle; compare the graphs layer by layer.",
+        )  # fmt: skip
+    return worst
+
+
+def _spec(name: str, model: onnx.ModelProto, num_states: int) -> StepSpec:
+    types = {TensorProto.FLOAT: "float32", TensorProto.INT64: "int64"}
+
+    def tensors(values: Any) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                name=value.name,
+                shape=tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+                dtype=types[value.type.tensor_type.elem_type],  # type: ignore[arg-type]
+            )
+            for value in values
+        )
+
+    states = tuple(StateSpec(input=f"state_{i}", output=f"next_state_{i}") for i in range(num_states))
+    return StepSpec(
+        name=name,
+        file=f"{name}.onnx",
+        inputs=tensors(model.graph.input),
+        outputs=tensors(model.graph.output),
+        states=states,
+    )
+
+
+def _manifest(
+    tokenizer: Hrvq, mask: Magm, facts: BundleFacts, graphs: dict[str, bytes], specs: list[StepSpec]
+) -> Manifest:
+    hrvq, config = tokenizer.config, mask.config
+    return Manifest(
+        schema_version=1,
+        model_id=facts.model_id,
+        licence=facts.licence,
+        created_from=facts.created_from,
+        files={
+            f"{name}.onnx": FileEntry(sha256=sha256_of(data), bytes=len(data)) for name, data in graphs.items()
+        },
+        representation=Representation(
+            parts=hrvq.parts,  # type: ignore[arg-type]
+            rot_source="local",
+            face_space="arkit52",
+            feature_dims=dict(zip(hrvq.parts, hrvq.part_dims, strict=True)),  # type: ignore[arg-type]
+            not_generated=facts.not_generated,  # type: ignore[arg-type]
+        ),
+        features=FeatureSpec(names=tuple(FEATURE_NAMES)),
+        tokenizer=Tokenizer(
+            levels=hrvq.levels,
+            codes=hrvq.num_codes,
+            frames_per_token=FRAMES_PER_TOKEN,
+            look_ahead_frames=LOOK_AHEAD,
+        ),
+        sampler=Sampler(
+            context_tokens=config.context,
+            planned_tokens=config.planned,
+            commit_tokens=config.commit,
+            fresh_past_tokens=config.fresh_past,
+            **facts.sampler,
+        ),
+        steps=tuple(specs),
+        metrics=facts.metrics,
+        notices=facts.notices,
+    )
+
+
+def initial_states(spec: StepSpec) -> dict[str, NDArray[np.float32]]:
+    """Zeros for every state of a step."""
+    shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
+    return {state.input: np.zeros(shapes[state.input], np.float32) for state in spec.states}

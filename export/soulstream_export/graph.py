@@ -1,0 +1,89 @@
+"""A torch module to one self-contained ONNX graph: fixed shapes, named tensors, weights stored as float16.
+
+Half-precision storage halves the bundle; a Cast node behind each weight gives float32 back when the graph is loaded, so
+every backend computes in FP32. Not for: computing in half precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from soulstream_engine.errors import BackendError
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+OPSET = 18
+HALF_FROM_ELEMENTS = 256
+"""Smaller constants stay float32: biases of masks and the like cost nothing."""
+
+
+def export_graph(
+    module: nn.Module, example: tuple[Tensor, ...], input_names: list[str], output_names: list[str]
+) -> onnx.ModelProto:
+    """Trace a step.
+
+    Args:
+        module: The step, in evaluation mode.
+        example: One input of each name; their shapes become the graph's.
+        input_names: Names in the order of ``module.forward``.
+        output_names: Names in the order of what it returns.
+
+    Returns:
+        A checked model without external data.
+
+    Raises:
+        BackendError: If the exporter renames, adds or drops a tensor.
+    """
+    with sdpa_kernel(SDPBackend.MATH):  # the exporter cannot decompose the fused kernel's memory layout
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            input_names=input_names,
+            output_names=output_names,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise BackendError("EXPORT_FAILED", "The exporter returned no graph.", "Check the torch and onnx versions.")
+    model = program.model_proto
+    found_in = [value.name for value in model.graph.input]
+    found_out = [value.name for value in model.graph.output]
+    if found_in != input_names or found_out != output_names:
+        raise BackendError(
+            "EXPORT_SIGNATURE",
+            f"The exported graph has inputs {found_in} and outputs {found_out}, expected {input_names} and {output_names}.",
+            "An input that the step ignores is dropped by the exporter: use it or leave it out.",
+        )
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    onnx.checker.check_model(model)
+    return model
+
+
+def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store large float32 constants as float16 with a Cast behind each; changes ``model`` in place and returns it."""
+    casts = []
+    for initializer in model.graph.initializer:
+        if initializer.data_type != TensorProto.FLOAT or int(np.prod(initializer.dims)) < HALF_FROM_ELEMENTS:
+            continue
+        values = numpy_helper.to_array(initializer)
+        if not np.isfinite(values.astype(np.float16)).all():
+            continue
+        name = initializer.name
+        stored = numpy_helper.from_array(values.astype(np.float16), name + "_half")
+        initializer.CopyFrom(stored)
+        casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+    for index, node in enumerate(casts):
+        model.graph.node.insert(index, node)
+    onnx.checker.check_model(model)
+    return model

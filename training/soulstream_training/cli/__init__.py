@@ -1,0 +1,31 @@
+"""``soulstream-train``: from a data folder to trained, evaluated weights."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from soulstream_engine.errors import SoulstreamError
+
+from . import data, evaluate, train
+
+app = typer.Typer(
+    name="soulstream-train",
+    help="Train and judge the models.\n\nA whole run: data prepare, data music, hrvq, magm, then soulstream-export bundle.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data", help="Turn recordings into material for training.")
+app.add_typer(evaluate.app, name="eval", help="Measure what was trained.")
+app.command("hrvq")(train.hrvq)
+app.command("magm")(train.magm)
+
+
+def main() -> None:
+    """Entry point: a clear message and the documented exit code for every error of ours."""
+    try:
+        app()
+    except SoulstreamError as error:
+        Console(stderr=True).print(f"[red]{error.message}[/red] {error.hint}", highlight=False)
+        sys.exit(error.exit_code)

@@ -1,0 +1,57 @@
+"""``soulstream-train hrvq`` and ``magm``: the recipes."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+import typer
+
+from .common import MusicOption, RunsOption, StoreOption, WeightsOption, read_section
+
+ConfigOption = typer.Option("training/configs/stage.toml", "--config", help="TOML file; see training/configs.")
+
+
+class Stage(str, Enum):
+    """Which network of the sampler."""
+
+    mask = "mask"
+    residual = "residual"
+
+
+def hrvq(
+    config: Path = ConfigOption, store: Path = StoreOption, runs: Path = RunsOption, weights: Path = WeightsOption
+) -> None:
+    """Train the tokenizer (resumes a run in --runs; the averaged weights go to --weights)."""
+    from ..recipes.hrvq import HrvqRecipe, train_hrvq
+
+    train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, runs / "hrvq", weights)
+
+
+def magm(
+    stage: Stage = typer.Argument(help="Level 0, or the levels after it."),
+    config: Path = ConfigOption,
+    store: Path = StoreOption,
+    music: Path = MusicOption,
+    runs: Path = RunsOption,
+    weights: Path = WeightsOption,
+) -> None:
+    """Train one network of the sampler on the codes of the tokenizer in --weights."""
+    from ..models.magm import MagmConfig
+    from ..recipes.hrvq import load_hrvq
+    from ..recipes.magm import MagmRecipe, train_magm
+    from ..recipes.paired import PairedSampler
+    from ..recipes.takes import load_takes
+
+    recipe = read_section(config, "magm", MagmRecipe)
+    tokenizer = load_hrvq(weights)
+    shape = {"levels": tokenizer.config.levels, "num_codes": tokenizer.config.num_codes}
+    shape["num_parts"] = len(tokenizer.config.parts)
+    recipe = recipe.model_copy(update={"model": shape | recipe.model})
+    geometry = MagmConfig(**recipe.model).geometry
+    train, held_out = (
+        PairedSampler(load_takes(store, music, split), tokenizer, geometry, recipe.clean, hide)
+        for split, hide in (("train", recipe.hide_music), ("val", 0.0))
+    )
+    number = list(Stage).index(stage)
+    train_magm(recipe, number, train, held_out, runs / f"magm_{stage.value}", weights)

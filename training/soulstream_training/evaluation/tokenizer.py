@@ -1,0 +1,118 @@
+"""How well the tokenizer keeps the body: MPJPE in millimetres over whole clips (``method.md`` 8.1).
+
+MPJPE here: root-aligned, 22 joints with the root's zero included, mean over all frames. *Local*: in the heading frame of
+each row. *World*: heading integrated from the reconstructed ``ra`` within windows of 150 frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+
+from ..losses.kinematics import chain_positions, pelvis_rotation, root_relative_joints
+from ..models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
+from ..recipes.motion_rows import clip_stretches, load_clips
+
+WORLD_WINDOW = 150
+
+
+@dataclass(frozen=True)
+class BodyErrors:
+    """Frame means in millimetres: ``local_mm``, ``world_mm``, ``chain_mm`` (by forward kinematics of the decoded
+    rotations), ``jerk_ratio`` (decoded over true mean jerk of root-aligned joints).
+    """
+
+    local_mm: float
+    world_mm: float
+    chain_mm: float
+    jerk_ratio: float
+    frames: int
+
+
+@torch.no_grad()
+def reconstruct(model: Hrvq, rows: NDArray[np.float32], levels: int | None = None) -> NDArray[np.float32]:
+    """Encode and decode one stretch: [T, D] -> [T, D]; the edges are held so that every frame is covered."""
+    frames = rows.shape[0]
+    tail = (-(frames + LOOK_AHEAD)) % FRAMES_PER_TOKEN + LOOK_AHEAD
+    head = 4 * FRAMES_PER_TOKEN
+    padded = np.concatenate([np.repeat(rows[:1], head, 0), rows, np.repeat(rows[-1:], tail, 0)])
+    used = model.config.levels if levels is None else levels
+    normal, _ = model(torch.from_numpy(padded)[None], levels=used)
+    real = (normal[0] * model.std + model.mean).numpy()
+    return real[head + LOOK_AHEAD : head + LOOK_AHEAD + frames]
+
+
+def _jerk(joints: torch.Tensor) -> float:
+    return float(joints.diff(n=3, dim=0).norm(dim=-1).mean()) if joints.shape[0] > 3 else 0.0
+
+
+def body_errors_mm(model: Hrvq, stretches: list[NDArray[np.float32]], levels: int | None = None) -> BodyErrors:
+    """Errors over many stretches of rows [T, 263], weighted by frames."""
+    local = world = chain = jerk = true_jerk = 0.0
+    frames = 0
+    for rows in stretches:
+        made, real = torch.from_numpy(reconstruct(model, rows, levels)), torch.from_numpy(rows)
+        joints_made = root_relative_joints(made[:, 3:4], made[:, BODY_JP])
+        joints = root_relative_joints(real[:, 3:4], real[:, BODY_JP])
+        local += float((joints_made - joints).norm(dim=-1).mean(1).sum())
+        chained = chain_positions(pelvis_rotation(joints_made), made[:, BODY_JR])
+        chain += float((chained - joints).norm(dim=-1).mean(1).sum())
+        for start in range(0, rows.shape[0], WORLD_WINDOW):
+            piece = slice(start, start + WORLD_WINDOW)
+            turned = _turn(joints_made[piece], made[piece, 0]) - _turn(joints[piece], real[piece, 0])
+            world += float(turned.norm(dim=-1).mean(1).sum())
+        jerk += _jerk(joints_made) * rows.shape[0]
+        true_jerk += _jerk(joints) * rows.shape[0]
+        frames += rows.shape[0]
+    scale = 1000.0 / max(frames, 1)
+    return BodyErrors(local * scale, world * scale, chain * scale, jerk / max(true_jerk, 1e-9), frames)
+
+
+def _turn(joints: torch.Tensor, ra: torch.Tensor) -> torch.Tensor:
+    """Heading frame to the world of the window's first row: joints [T, 22, 3], ra [T]."""
+    angle = -2.0 * (torch.cumsum(ra, 0) - ra)
+    cos, sin = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+    x, y, z = joints.unbind(-1)
+    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
+
+
+def evaluate_tokenizer(model: Hrvq, store: Path, split: str = "test") -> dict[str, Any]:
+    """The numbers of ``soulstream-train eval tokenizer`` for one split of the store.
+
+    Returns:
+        ``mpjpe_body_mm`` (local heading, all levels), ``mean_pose_body_mm``, the same by forward kinematics and in world
+        heading, the curve over levels, the mean over styles, and the jerk ratio.
+    """
+    by_style: dict[str, list[NDArray[np.float32]]] = {}
+    for clip in load_clips(store, (split,)):
+        for stretch in clip_stretches(clip, with_mirror=False, min_rows=24):
+            by_style.setdefault(stretch.style, []).append(stretch.rows)
+    rows = [piece for pieces in by_style.values() for piece in pieces]
+    everything = body_errors_mm(model, rows)
+    levels = {str(n): round(body_errors_mm(model, rows, n).local_mm, 2) for n in range(1, model.config.levels + 1)}
+    styles = {style: round(body_errors_mm(model, pieces).local_mm, 2) for style, pieces in sorted(by_style.items())}
+    train = [
+        s.rows for clip in load_clips(store, ("train",)) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
+    ]
+    stacked = torch.from_numpy(np.concatenate(train))
+    mean_pose = root_relative_joints(stacked[:, 3:4], stacked[:, BODY_JP]).mean(0)
+    truth = torch.from_numpy(np.concatenate(rows))
+    joints = root_relative_joints(truth[:, 3:4], truth[:, BODY_JP])
+    return {
+        "split": split,
+        "frames": everything.frames,
+        "mpjpe_body_mm": round(everything.local_mm, 2),
+        "mean_pose_body_mm": round(1000.0 * float((joints - mean_pose).norm(dim=-1).mean()), 2),
+        "mpjpe_body_world150_mm": round(everything.world_mm, 2),
+        "mpjpe_body_fk_mm": round(everything.chain_mm, 2),
+        "jerk_ratio": round(everything.jerk_ratio, 2),
+        "levels_mm": levels,
+        "styles_mm": styles,
+        "style_mean_mm": round(float(np.mean(list(styles.values()))), 2),
+    }

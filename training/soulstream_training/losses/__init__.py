@@ -1,0 +1,1 @@
+"""Losses: what the tokenizer and the sampler are trained to do."""

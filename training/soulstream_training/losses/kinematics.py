@@ -1,0 +1,73 @@
+"""Body kinematics on tensors: what the metric losses need of the skeleton. Float32, differentiable.
+
+Letters: ... any leading dimensions, J the 22 body joints.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, PARENTS, REST_OFFSETS_M
+
+
+def root_relative_joints(ry: Tensor, jp: Tensor) -> Tensor:
+    """Joint positions relative to the pelvis, in the heading frame.
+
+    Args:
+        ry: [..., 1] root height, metres.
+        jp: [..., 63] positions of joints 1..21 as in the features (heading frame, height kept).
+
+    Returns:
+        [..., 22, 3] metres, joint 0 at zero.
+    """
+    joints = jp.unflatten(-1, (NUM_BODY_JOINTS - 1, 3))
+    lowered = torch.stack([joints[..., 0], joints[..., 1] - ry, joints[..., 2]], dim=-1)
+    return torch.cat([torch.zeros_like(lowered[..., :1, :]), lowered], dim=-2)
+
+
+def matrices_from_sixd(sixd: Tensor) -> Tensor:
+    """First two columns -> rotation matrices: [..., 6] -> [..., 3, 3] (Gram-Schmidt; Zhou et al. 2019)."""
+    first = F.normalize(sixd[..., :3], dim=-1)
+    second = sixd[..., 3:] - (first * sixd[..., 3:]).sum(-1, keepdim=True) * first
+    second = F.normalize(second, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+
+
+def _frame(left_hip: Tensor, right_hip: Tensor, spine: Tensor) -> Tensor:
+    """Orthonormal frame from three points around the pelvis: [..., 3] each -> [..., 3, 3]."""
+    across = F.normalize(left_hip - right_hip, dim=-1)
+    up = spine - 0.5 * (left_hip + right_hip)
+    up = F.normalize(up - (across * up).sum(-1, keepdim=True) * across, dim=-1)
+    return torch.stack([across, up, torch.linalg.cross(across, up)], dim=-1)
+
+
+_OFFSETS = torch.from_numpy(np.asarray(REST_OFFSETS_M[:NUM_BODY_JOINTS], dtype=np.float32))
+_REST_FRAME = _frame(_OFFSETS[1], _OFFSETS[2], _OFFSETS[3])
+
+
+def pelvis_rotation(joints: Tensor) -> Tensor:
+    """Pelvis rotation in the frame of the joints, from joints 1, 2, 3: [..., 22, 3] -> [..., 3, 3]."""
+    return _frame(joints[..., 1, :], joints[..., 2, :], joints[..., 3, :]) @ _REST_FRAME.T
+
+
+def chain_positions(pelvis: Tensor, jr: Tensor) -> Tensor:
+    """Forward kinematics of parent-local rotations.
+
+    Args:
+        pelvis: [..., 3, 3] rotation of the pelvis.
+        jr: [..., 126] 6-D rotations of joints 1..21, relative to their parents.
+
+    Returns:
+        [..., 22, 3] metres relative to the pelvis.
+    """
+    local = matrices_from_sixd(jr.unflatten(-1, (NUM_BODY_JOINTS - 1, 6)))
+    rotations = [pelvis]
+    positions = [torch.zeros_like(pelvis[..., 0])]
+    for joint in range(1, NUM_BODY_JOINTS):
+        parent = int(PARENTS[joint])
+        positions.append(positions[parent] + rotations[parent] @ _OFFSETS[joint])
+        rotations.append(rotations[parent] @ local[..., joint - 1, :, :])
+    return torch.stack(positions, dim=-2)

@@ -1,0 +1,82 @@
+"""Loss of the tokenizer: normalised features, and the same motion in millimetres.
+
+Terms (``tokenizer.md`` 2 to 5, ``method.md`` 4.4): SmoothL1 of everything, extra SmoothL1 of the joint positions, metric
+distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading, velocity, commitment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+
+from ..models.hrvq import LOOK_AHEAD, Hrvq
+from ..models.quantizer import Quantised
+from .kinematics import chain_positions, pelvis_rotation, root_relative_joints
+
+HUNDRED_MM = 10.0
+"""Metric distances are weighed in units of 100 mm."""
+
+
+@dataclass(frozen=True)
+class TokenizerLossWeights:
+    """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad."""
+
+    joint_positions: float = 0.5
+    metric: float = 1.0
+    chain: float = 0.5
+    heading: float = 0.3
+    velocity: float = 0.5
+    commitment: float = 0.02
+
+
+def aligned(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo the decoder's delay and drop the frames that its zero start and its missing end touch: [B, T - 4, D] each."""
+    edge = 2 * LOOK_AHEAD
+    return reconstruction[:, edge:], target[:, LOOK_AHEAD : target.shape[1] - LOOK_AHEAD]
+
+
+def tokenizer_loss(
+    model: Hrvq, motion: Tensor, reconstruction: Tensor, quantised: Quantised, weights: TokenizerLossWeights
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of one batch.
+
+    Args:
+        model: For its normalisation.
+        motion: [B, T, D] raw features; the body part comes first.
+        reconstruction: [B, T, D] normalised output of ``model``, delayed by ``LOOK_AHEAD``.
+        quantised: What the quantiser returned.
+        weights: Weight of each term.
+
+    Returns:
+        Scalar loss and the numbers to log (``mm`` is the body MPJPE of this batch in millimetres).
+    """
+    made, target = aligned(reconstruction.float(), (motion - model.mean) / model.std)
+    loss = F.smooth_l1_loss(made, target)
+    loss = loss + weights.joint_positions * F.smooth_l1_loss(made[..., BODY_JP], target[..., BODY_JP])
+    real_made, real = made * model.std + model.mean, target * model.std + model.mean
+    joints_made = root_relative_joints(real_made[..., 3:4], real_made[..., BODY_JP])
+    joints = root_relative_joints(real[..., 3:4], real[..., BODY_JP])
+    distance = (joints_made - joints).norm(dim=-1)
+    chained = chain_positions(pelvis_rotation(joints_made), real_made[..., BODY_JR])
+    chain_distance = (chained - joints).norm(dim=-1)
+    speed_error = (joints_made.diff(dim=1) - joints.diff(dim=1)).norm(dim=-1)
+    heading_error = 2.0 * torch.cumsum(real_made[..., 0] - real[..., 0], dim=1).abs()
+    loss = loss + weights.metric * HUNDRED_MM * distance.mean()
+    loss = loss + weights.chain * HUNDRED_MM * chain_distance.mean()
+    loss = loss + weights.velocity * HUNDRED_MM * speed_error.mean()
+    loss = loss + weights.heading * heading_error.mean()
+    loss = loss + weights.commitment * quantised.commitment
+    numbers = {
+        "loss": float(loss.detach()),
+        "mm": 1000.0 * float(distance.detach().mean()),
+        "fk_mm": 1000.0 * float(chain_distance.detach().mean()),
+        "vel_mm": 1000.0 * float(speed_error.detach().mean()),
+        "heading_rad": float(heading_error.detach().mean()),
+        "commit": float(quantised.commitment.detach()),
+    }
+    return loss, numbers

@@ -1,0 +1,108 @@
+"""Recipe of the tokenizer: windows of motion in, HRVQ weights out.
+
+Not supported here: hands and face (no recording has them yet), several processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from ..losses.tokenizer import TokenizerLossWeights, tokenizer_loss
+from ..models.hrvq import Hrvq, HrvqConfig
+from .checkpoint import load_weights, save_weights
+from .loop import Loop, LoopConfig
+from .motion_rows import WindowSampler, clip_stretches, load_clips, normalisation
+
+WEIGHTS_NAME = "hrvq"
+
+
+class HrvqRecipe(BaseModel):
+    """Settings of the tokenizer's training (``training/configs/*.toml``); unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    splits: tuple[str, ...] = ("train",)
+    steps: int = 9000
+    minutes: float = 0.0
+    batch: int = 16
+    frames: int = 64
+    rate: float = 1e-3
+    seed: int = 3407
+    stop_resets_at: float = 0.8
+    validate_every: int = 1000
+    bf16: bool = True
+    threads: int = 1
+    save_every_s: float = 120.0
+    model: dict[str, Any] = {}
+    loss: dict[str, float] = {}
+
+
+def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path | None = None) -> Hrvq:
+    """Train (or go on training) the tokenizer.
+
+    Args:
+        recipe: Settings.
+        store: Prepared motion.
+        out: Folder of the run: full checkpoints and logs.
+        weights_folder: Where the averaged weights go at the end; ``None`` writes none.
+
+    Returns:
+        The model with averaged weights, in evaluation mode.
+    """
+    torch.set_num_threads(recipe.threads)
+    config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
+    loss_weights = TokenizerLossWeights(**recipe.loss)
+    train = [s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)]
+    model = Hrvq(config)
+    mean, std = normalisation(train)
+    model.mean.copy_(mean)
+    model.std.copy_(std)
+    sampler = WindowSampler(train, recipe.frames)
+    loop = Loop(
+        model,
+        out,
+        LoopConfig(
+            steps=recipe.steps,
+            rate=recipe.rate,
+            minutes=recipe.minutes,
+            validate_every=recipe.validate_every,
+            save_every_s=recipe.save_every_s,
+            bf16=recipe.bf16,
+        ),
+        recipe.seed,
+        {"model": config.to_json(), "recipe": recipe.model_dump(mode="json"), "loss": asdict(loss_weights)},
+    )
+
+    def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
+        if number >= recipe.stop_resets_at * recipe.steps:
+            model.quantizer.set_reset_below(0.0)
+        motion = sampler.draw(recipe.batch, generator)
+        made, quantised = model(motion, generator)
+        return tokenizer_loss(model, motion, made, quantised, loss_weights)
+
+    def validate() -> dict[str, float]:
+        from ..evaluation.tokenizer import body_errors_mm
+
+        rows = [s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)]
+        return {"mpjpe_body_mm": body_errors_mm(model, rows).local_mm}
+
+    loop.run(step, validate)
+    model.load_state_dict(loop.averaged)
+    model.eval()
+    if weights_folder is not None:
+        save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": config.to_json()})
+    return model
+
+
+def load_hrvq(folder: Path) -> Hrvq:
+    """The tokenizer from a weights checkpoint, in evaluation mode."""
+    state, meta = load_weights(folder, WEIGHTS_NAME)
+    model = Hrvq(HrvqConfig.from_json(meta["config"]["model"]))
+    model.load_state_dict(state)
+    return model.eval()

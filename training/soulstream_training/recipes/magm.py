@@ -1,0 +1,230 @@
+"""Recipe of the sampler's networks: windows of codes and music in, one stage of MAGM out.
+
+One step shows clean tokens (the committed context) and several planned blocks at once, under the mask that streaming
+uses (``models.window``). Mask stage: cross-entropy on masked positions, cosine ratio. Residual stage: one level per window,
+coarser levels given. Not supported here: alignment loss (needs the retrieval model), several processes.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..models.magm import Magm, MagmConfig
+from ..models.window import (
+    HIDDEN,
+    Layout,
+    music_distance,
+    music_visible,
+    self_distance,
+    self_visible,
+    training_layout,
+)
+from .checkpoint import load_weights, save_weights
+from .loop import Loop, LoopConfig
+from .paired import Batch, PairedSampler
+
+STAGE_NAMES = ("magm_mask", "magm_residual")
+
+
+class MagmRecipe(BaseModel):
+    """Settings of one stage's training; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = 6000
+    minutes: float = 0.0
+    batch: int = 32
+    blocks: int = 6
+    clean: int = 32
+    rate: float = 6e-4
+    weight_decay: float = 0.01
+    hide_music: float = 0.1
+    random_code: float = 0.1
+    still_masked: float = 0.88
+    corrupt_context: float = 0.05
+    seed: int = 3407
+    validate_every: int = 500
+    bf16: bool = True
+    threads: int = 1
+    save_every_s: float = 120.0
+    model: dict[str, Any] = {}
+
+
+def window_logits(
+    model: Magm, sampler: PairedSampler, batch: Batch, codes: Tensor, seen: Tensor, layout: Layout, level: Tensor | None
+) -> Tensor:
+    """Logits of every position of a training layout.
+
+    Args:
+        model: One stage.
+        sampler: For the geometry of music.
+        batch: Music of the windows.
+        codes: [B, N, Q] codes at each position of the layout.
+        seen: [B, N, Q] which levels may be looked at.
+        layout: Clean positions, then planned blocks.
+        level: [B] index of the level to predict, or ``None``.
+
+    Returns:
+        [B, N, K].
+    """
+    geometry = sampler.geometry
+    starts = sampler.tick_starts()
+    bank_time = sampler.bank_times()
+    fresh_offsets = torch.arange(-geometry.fresh_past, geometry.planned)
+    fresh_time = (starts[:, None] + fresh_offsets[None]).flatten()
+    fresh_start = starts.repeat_interleave(geometry.fresh)
+    music = model.encode_music(torch.cat([batch.bank_rows, batch.fresh_rows.flatten(1, 2)], dim=1), batch.keep)
+    tick = layout.start // geometry.commit
+    own = bank_time.shape[0] + tick * geometry.fresh + geometry.fresh_past + (layout.time - layout.start)
+    committed = (layout.block < 0).float()
+    x = model.embed(codes, seen, layout.part, committed, music[:, own], level)
+    bias = model.bias_from(model.self_bias, self_distance(layout, layout), self_visible(layout, layout, geometry))
+    music_bias = model.bias_from(
+        model.music_bias,
+        music_distance(layout, bank_time, fresh_time),
+        music_visible(layout, bank_time, fresh_time, fresh_start, geometry),
+    )
+    valid = torch.cat([batch.bank_valid, batch.bank_valid.new_ones(len(batch.bank_valid), fresh_time.shape[0])], dim=1)
+    music_bias = music_bias + (1.0 - valid[:, None, None, :]) * HIDDEN
+    hidden, _ = model.trunk(x, None, bias, model.music_key_values(music), music_bias)
+    return model.logits(hidden, layout.part, level)
+
+
+def _flatten(codes: Tensor, layout: Layout) -> Tensor:
+    """True codes [B, L, P, Q] at the positions of a layout: [B, N, Q]."""
+    return codes[:, layout.time, layout.part]
+
+
+def stage_loss(
+    model: Magm, sampler: PairedSampler, batch: Batch, recipe: MagmRecipe, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of one batch: see the module. Returns the loss and numbers to log."""
+    config = model.config
+    geometry = sampler.geometry
+    size, parts = batch.codes.shape[0], config.num_parts
+    order = torch.randperm(recipe.clean // geometry.commit + 1, generator=generator)[: recipe.blocks]
+    layout = training_layout(recipe.clean, order * geometry.commit, geometry, parts)
+    clean = recipe.clean * parts
+    truth = _flatten(batch.codes, layout)
+    shown = truth.clone()
+    positions = truth.shape[1]
+    noise = torch.randint(config.num_codes, truth.shape, generator=generator)
+    spoil = torch.rand(size, positions, 1, generator=generator) < recipe.corrupt_context
+    spoil[:, clean:] = False
+    shown = torch.where(spoil, noise, shown)
+    seen = torch.ones(size, positions, config.levels)
+    per_block = geometry.planned * parts
+    level: Tensor | None = None
+    if config.first_level == 0:
+        ratio = torch.cos(0.5 * math.pi * torch.rand(size, recipe.blocks, 1, generator=generator))
+        count = (ratio * per_block).round().clamp(min=1)
+        rank = torch.rand(size, recipe.blocks, per_block, generator=generator).argsort(-1).argsort(-1)
+        target = (rank < count).flatten(1)
+        dice = torch.rand(target.shape, generator=generator)
+        is_random = target & (dice < recipe.random_code)
+        is_masked = target & ~is_random & (dice < recipe.random_code + (1 - recipe.random_code) * recipe.still_masked)
+        shown[:, clean:, 0] = torch.where(is_random, noise[:, clean:, 0], shown[:, clean:, 0])
+        seen[:, clean:, 1:] = 0.0
+        seen[:, clean:, 0] = (~is_masked).float()
+        answer = truth[:, clean:, 0]
+    else:
+        u = torch.rand(size, generator=generator)
+        level = ((1.0 - torch.cos(0.5 * math.pi * u)) * (config.levels - 2)).round().long()
+        seen[:, clean:] = (torch.arange(config.levels)[None, None] <= level[:, None, None]).float()
+        target = torch.ones(size, positions - clean, dtype=torch.bool)
+        answer = truth[:, clean:].gather(2, (level + 1)[:, None, None].expand(-1, positions - clean, 1))[..., 0]
+    logits = window_logits(model, sampler, batch, shown, seen, layout, level)[:, clean:]
+    losses = F.cross_entropy(logits.flatten(0, 1), answer.flatten(), reduction="none").view_as(answer)
+    loss = (losses * target).sum() / target.sum()
+    right = ((logits.argmax(-1) == answer) & target).sum() / target.sum()
+    return loss, {"loss": float(loss.detach()), "right": float(right)}
+
+
+def train_magm(
+    recipe: MagmRecipe,
+    stage: int,
+    train: PairedSampler,
+    held_out: PairedSampler,
+    out: Path,
+    weights_folder: Path | None = None,
+) -> Magm:
+    """Train (or go on training) one stage.
+
+    Args:
+        recipe: Settings.
+        stage: 0 mask, 1 residual.
+        train: Windows to learn from.
+        held_out: Windows to measure on.
+        out: Folder of the run.
+        weights_folder: Where the averaged weights go; ``None`` writes none.
+
+    Returns:
+        The model with averaged weights, in evaluation mode.
+    """
+    torch.set_num_threads(recipe.threads)
+    shape = {"num_features": train.features.shape[1]} | recipe.model
+    config = MagmConfig(first_level=stage, **shape)
+    torch.manual_seed(recipe.seed + stage)
+    model = Magm(config)
+    mean, deviation = train.feature_statistics()
+    model.feature_mean.copy_(mean)
+    model.feature_std.copy_(deviation)
+    loop = Loop(
+        model,
+        out,
+        LoopConfig(
+            steps=recipe.steps,
+            rate=recipe.rate,
+            weight_decay=recipe.weight_decay,
+            minutes=recipe.minutes,
+            validate_every=recipe.validate_every,
+            save_every_s=recipe.save_every_s,
+            bf16=recipe.bf16,
+        ),
+        recipe.seed + stage,
+        {"model": config.to_json(), "recipe": recipe.model_dump(mode="json")},
+    )
+
+    def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
+        return stage_loss(model, train, train.draw(recipe.batch, generator), recipe, generator)
+
+    def validate() -> dict[str, float]:
+        return validation_numbers(model, held_out, recipe)
+
+    loop.run(step, validate)
+    model.load_state_dict(loop.averaged)
+    model.eval()
+    if weights_folder is not None:
+        save_weights(weights_folder, STAGE_NAMES[stage], model.state_dict(), loop.step, {"model": config.to_json()})
+    return model
+
+
+def validation_numbers(model: Magm, held_out: PairedSampler, recipe: MagmRecipe) -> dict[str, float]:
+    """Loss on fixed held-out windows with their music, and with the music hidden: the gap is what listening is worth."""
+    numbers = {}
+    for name in ("heard", "hidden"):
+        generator = torch.Generator().manual_seed(1)
+        total = 0.0
+        for _ in range(4):
+            batch = held_out.draw(recipe.batch, generator)
+            if name == "hidden":
+                batch.keep.zero_()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bf16):
+                total += stage_loss(model, held_out, batch, recipe, generator)[1]["loss"] / 4
+        numbers[f"loss_{name}"] = total
+    return numbers
+
+
+def load_magm(folder: Path, stage: int) -> Magm:
+    """One stage from a weights checkpoint, in evaluation mode."""
+    state, meta = load_weights(folder, STAGE_NAMES[stage])
+    model = Magm(MagmConfig(**meta["config"]["model"]))
+    model.load_state_dict(state)
+    return model.eval()

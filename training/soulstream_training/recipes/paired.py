@@ -1,0 +1,167 @@
+"""Windows of dance with music for the sampler: codes, the music each tick has heard, and its own extrapolation of the rest.
+
+Letters: B batch, L tokens of a window, P parts, Q levels, F features, R ticks of a window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from soulstream_engine.errors import ConfigError
+from soulstream_engine.features.extrapolate import extrapolate
+
+from ..models.hrvq import FRAMES_PER_TOKEN, Hrvq
+from ..models.window import Geometry
+
+F32 = NDArray[np.float32]
+
+LEAD_TOKENS = (1, 2, 3)
+"""Tokens between the last heard frame and the first planned one; drawn per window so that one model serves several leads."""
+LEAD_SHARES = (0.15, 0.7, 0.15)
+
+
+@dataclass(frozen=True)
+class Take:
+    """One stretch of motion with the music it dances to, or none.
+
+    ``rows`` [T, D] motion features; ``renderings`` each [T', F] feature rows of the same frames (T' >= T), empty for motion
+    without music; ``weight`` multiplies its chance of being drawn.
+    """
+
+    rows: F32
+    renderings: tuple[F32, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``codes`` [B, L, P, Q]; ``bank_rows`` [B, M, 4, F] heard music tokens with ``bank_valid`` [B, M]; ``fresh_rows``
+    [B, R, fresh, 4, F] each tick's own view; ``keep`` [B] 0 where the music is hidden altogether."""
+
+    codes: Tensor
+    bank_rows: Tensor
+    bank_valid: Tensor
+    fresh_rows: Tensor
+    keep: Tensor
+
+
+class PairedSampler:
+    """Draws windows.
+
+    Args:
+        takes: Material; stretches shorter than a window are left out.
+        tokenizer: Turns motion into codes, at all four token phases.
+        geometry: Sizes of a tick.
+        clean: Clean tokens of a window, a multiple of ``geometry.commit``.
+        hide_music: Chance that a window is shown without music (condition dropout).
+    """
+
+    def __init__(
+        self, takes: list[Take], tokenizer: Hrvq, geometry: Geometry, clean: int = 32, hide_music: float = 0.1
+    ) -> None:
+        self.geometry = geometry
+        self.clean = clean
+        self.length = clean + geometry.planned
+        self.hide_music = hide_music
+        self.first_row = (geometry.fresh_past + 1) * FRAMES_PER_TOKEN
+        need = self.first_row + (self.length + 1) * FRAMES_PER_TOKEN
+        usable = [take for take in takes if take.rows.shape[0] >= need]
+        if not usable:
+            raise ConfigError("TAKES_EMPTY", f"No take has {need} rows.", "Prepare longer clips or use fewer clean tokens.")
+        self.codes = [self._all_phases(take.rows, tokenizer) for take in usable]
+        self.takes = usable
+        starts = np.array([take.rows.shape[0] - need + 1 for take in usable], np.float64)
+        weights = starts * np.array([take.weight for take in usable])
+        self.cumulative = torch.from_numpy(np.cumsum(weights))
+        self.num_starts = starts.astype(np.int64)
+        music = [rendering for take in usable for rendering in take.renderings]
+        if not music:
+            raise ConfigError("MUSIC_EMPTY", "No take has music.", "Run soulstream-train data music first.")
+        self.features = np.concatenate(music)
+        self.feature_offsets: list[list[int]] = []
+        offset = 0
+        for take in usable:
+            self.feature_offsets.append([])
+            for rendering in take.renderings:
+                self.feature_offsets[-1].append(offset)
+                offset += rendering.shape[0]
+
+    @staticmethod
+    def _all_phases(rows: F32, tokenizer: Hrvq) -> list[Tensor]:
+        """Codes [N, P, Q] of a stretch for each of the four frames at which tokens may begin."""
+        found = []
+        for phase in range(FRAMES_PER_TOKEN):
+            usable = (rows.shape[0] - phase) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN
+            codes = tokenizer.tokenize(torch.from_numpy(rows[phase : phase + usable])[None])
+            found.append(codes[0].permute(1, 0, 2).contiguous())
+        return found
+
+    def feature_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation [F] of all music rows (deviation at least 0.1)."""
+        mean, deviation = self.features.mean(0), np.maximum(self.features.std(0), 0.1)
+        return torch.from_numpy(mean), torch.from_numpy(deviation.astype(np.float32))
+
+    def draw(self, batch: int, generator: torch.Generator) -> Batch:
+        """A batch of windows; all randomness from ``generator``."""
+        uniform = torch.rand(batch, 6, generator=generator, dtype=torch.double).numpy()
+        picks = np.searchsorted(self.cumulative.numpy(), uniform[:, 0] * float(self.cumulative[-1]))
+        picks = np.minimum(picks, len(self.takes) - 1)
+        codes, first_rows, clip_first, has_music = [], [], [], []
+        for row, take in enumerate(picks.tolist()):
+            start = self.first_row + int(uniform[row, 1] * self.num_starts[take])
+            phase = start % FRAMES_PER_TOKEN
+            token = start // FRAMES_PER_TOKEN
+            codes.append(self.codes[take][phase][token : token + self.length])
+            offsets = self.feature_offsets[take]
+            has_music.append(bool(offsets))
+            chosen = offsets[int(uniform[row, 2] * len(offsets))] if offsets else 0
+            first_rows.append(chosen + start if offsets else self.first_row)
+            clip_first.append(chosen)
+        first, clip = np.array(first_rows), np.array(clip_first)
+        leads = np.array(LEAD_TOKENS)[np.searchsorted(np.cumsum(LEAD_SHARES)[:-1], uniform[:, 3])]
+        bank_rows, bank_valid = self._bank(first, clip, remembers=uniform[:, 4] > 0.3)
+        keep = np.array(has_music) & (uniform[:, 5] >= self.hide_music)
+        return Batch(
+            torch.stack(codes),
+            torch.from_numpy(bank_rows),
+            torch.from_numpy(bank_valid),
+            torch.from_numpy(self._fresh(first, leads)),
+            torch.from_numpy(keep.astype(np.float32)),
+        )
+
+    def bank_times(self) -> Tensor:
+        """Token times of the bank, relative to the window: from ``-context`` to the last that any tick reads."""
+        return torch.arange(-self.geometry.context, self.clean - self.geometry.fresh_past)
+
+    def tick_starts(self) -> Tensor:
+        """First token of every tick of a window: 0, commit, ..., clean."""
+        return torch.arange(0, self.clean + 1, self.geometry.commit)
+
+    def _bank(self, first: NDArray[np.int64], clip: NDArray[np.int64], remembers: NDArray[np.bool_]) -> tuple[F32, F32]:
+        """Heard tokens; invalid before the clip begins, or (as after a restart) before the window begins."""
+        times = self.bank_times().numpy()
+        index = first[:, None] + times[None] * FRAMES_PER_TOKEN
+        valid = (index >= clip[:, None]) & (remembers[:, None] | (times[None] >= -self.geometry.fresh_past))
+        rows = np.maximum(index[..., None] + np.arange(FRAMES_PER_TOKEN), 0)
+        return self.features[rows], valid.astype(np.float32)
+
+    def _fresh(self, first: NDArray[np.int64], leads: NDArray[np.int64]) -> F32:
+        """What each tick sees around its start: rows heard by then, the rest run forward from the last heard row."""
+        geometry = self.geometry
+        starts = first[:, None] + self.tick_starts().numpy()[None] * FRAMES_PER_TOKEN
+        last_heard = starts - leads[:, None] * FRAMES_PER_TOKEN - 1
+        steps = (max(LEAD_TOKENS) + geometry.planned) * FRAMES_PER_TOKEN
+        future = extrapolate(self.features[last_heard], steps)
+        offsets = np.arange(-geometry.fresh_past * FRAMES_PER_TOKEN, geometry.planned * FRAMES_PER_TOKEN)
+        wanted = starts[..., None] + offsets
+        ahead = wanted - last_heard[..., None] - 1
+        heard = self.features[np.minimum(wanted, self.features.shape[0] - 1)]
+        guessed = np.take_along_axis(future, np.maximum(ahead, 0)[..., None], axis=2)
+        rows = np.where((ahead < 0)[..., None], heard, guessed)
+        batch, ticks = starts.shape
+        return rows.reshape(batch, ticks, geometry.fresh, FRAMES_PER_TOKEN, -1).astype(np.float32)

@@ -1,0 +1,86 @@
+"""Material of the sampler: every rendering with the motion bent to it, its mirror image, and motion without music."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from soulstream_engine.motion.mirror import mirror_rows
+from soulstream_engine.motion.representation import encode_body
+
+from ..data.music_dataset import MusicClip, load_music, read_music_index
+from ..data.pairing import resample_motion
+from ..data.store import Clip, load_store
+from .motion_rows import clip_stretches
+from .paired import Take
+
+UNPAIRED_SHARE = 0.15
+"""Share of windows that show motion without music (class C and clips that fit no grid)."""
+
+CAPPED_STYLE = "salsa"
+CAPPED_SHARE = 0.75
+"""Salsa is nine tenths of the paired motion; less than this would repeat the few other clips too often (ours)."""
+
+
+def load_takes(store_dir: Path, music_dir: Path, split: str) -> list[Take]:
+    """All takes of one split, weighted.
+
+    Args:
+        store_dir: Prepared motion.
+        music_dir: Renderings made for it.
+        split: ``train`` or ``val``.
+
+    Returns:
+        Takes with music (each also mirrored, to the same sound) and without.
+    """
+    clips = {clip.entry.clip_id: clip for clip in load_store(store_dir, (split,))}
+    entries = [entry for entry in read_music_index(music_dir) if entry.is_paired and entry.clip_id in clips]
+    paired: list[tuple[str, Take]] = []
+    for entry in entries:
+        clip = clips[entry.clip_id]
+        for take in _bent_takes(clip, load_music(music_dir, entry)):
+            paired.append((clip.entry.style, take))
+            paired.append((clip.entry.style, Take(mirror_rows(take.rows), take.renderings, take.weight)))
+    alone = [
+        Take(stretch.rows, (), 1.0)
+        for clip_id, clip in clips.items()
+        if clip_id not in {entry.clip_id for entry in entries}
+        for stretch in clip_stretches(clip, with_mirror=True, min_rows=24)
+    ]
+    return _weigh(paired, alone)
+
+
+def _bent_takes(clip: Clip, music: MusicClip) -> list[Take]:
+    """The stretches of a rendering whose motion is clean throughout."""
+    root, joints = resample_motion(clip.root_m, clip.joint_wxyz, music.source_frame)
+    takes = []
+    for first, last in clip.segments.tolist():
+        inside = np.flatnonzero((music.source_frame >= first) & (music.source_frame <= last - 1))
+        if inside.size < 2:
+            continue
+        frames = slice(int(inside[0]), int(inside[-1]) + 1)
+        rows = encode_body(root[frames], joints[frames])
+        weight = 0.25 + float(music.lock[frames].mean())
+        takes.append(Take(rows, (music.features[frames],), weight))
+    return takes
+
+
+def _weigh(paired: list[tuple[str, Take]], alone: list[Take]) -> list[Take]:
+    """Scale the weights so that the capped style and the motion without music keep to their shares of the frames."""
+
+    def mass(takes: list[Take]) -> float:
+        return sum(take.weight * take.rows.shape[0] for take in takes)
+
+    capped = [take for style, take in paired if style == CAPPED_STYLE]
+    other = [take for style, take in paired if style != CAPPED_STYLE]
+    total = mass(capped) + mass(other)
+    share = min(CAPPED_SHARE, mass(capped) / total) if other else 1.0
+    scaled = _scaled(capped, share / max(mass(capped), 1e-9)) + _scaled(other, (1.0 - share) / max(mass(other), 1e-9))
+    if not alone:
+        return scaled
+    unpaired = UNPAIRED_SHARE / (1.0 - UNPAIRED_SHARE)
+    return scaled + _scaled(alone, unpaired / mass(alone))
+
+
+def _scaled(takes: list[Take], factor: float) -> list[Take]:
+    return [Take(take.rows, take.renderings, take.weight * factor) for take in takes]
