@@ -354,7 +354,8 @@ def fit_rendering(clip: Clip, rendering: int, generator: np.random.Generator) ->
     """
     joints_m = np.asarray(forward_kinematics(clip.root_m, clip.joint_wxyz), dtype=np.float32)
     ranges = (FAST_BPM, SLOW_BPM) if rendering % 3 != 1 else (SLOW_BPM, FAST_BPM)
-    speeds = np.exp(generator.uniform(*np.log(SPEED_RANGE), NUM_SPEEDS)).tolist()
+    low, high = np.log(SPEED_RANGE)
+    speeds = np.exp(generator.uniform(float(low), float(high), NUM_SPEEDS)).tolist()
     accent = float(generator.uniform(*ACCENT_RANGE))
     for range_bpm in ranges:
         entry = clip.entry
