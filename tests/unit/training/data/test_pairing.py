@@ -96,9 +96,7 @@ def test_refitted_grids_tell_a_true_tempo_from_a_made_one() -> None:
     made_s = 0.5 + np.cumsum(generator.uniform(0.5, 1.4, 24))
     true = fit_grid("clip", "B", _dance(true_s), BPM, accent=0.0, refit_tries=20)
     made = fit_grid("clip", "B", _dance(made_s), BPM, accent=0.0, refit_tries=20)
-    assert true.on_beat > 0.9
-    assert true.residual_ms < 30.0
-    assert made.on_beat < true.on_beat
+    assert true.refit_p < 0.05
     assert made.refit_p > 0.05
 
 
