@@ -1,0 +1,114 @@
+"""The page: a viser server behind the guard, shown the newest pose until its parent is gone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import IO, Any
+
+import viser
+
+from soulstream_engine.frames import Provenance, StatusSnapshot
+from soulstream_engine.motion.skeleton import forward_kinematics
+from soulstream_engine.preview.guard import guarded
+from soulstream_engine.preview.shared_pose import PoseMemory, SharedPose
+from soulstream_engine.preview.stage import Stage
+from soulstream_engine.preview.status_panel import render_status
+
+HOST = "127.0.0.1"
+"""The page is for this machine only."""
+
+_SHOW_RATE = 30.0  # poses shown a second, whatever the output rate
+_POLL_S = 1 / 120
+_STATUS_EVERY_S = 0.5
+_GRACE_S = 2.0  # for an orderly end before a hard one
+
+
+class _LocalServer(viser.ViserServer):
+    """A viser server that cannot be asked to publish itself through a tunnel."""
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        """Refused: the page stays on this machine."""
+        return None
+
+
+def serve_page(memory: PoseMemory, port: int, parent: IO[bytes]) -> None:
+    """Serve the page until ``parent`` (a pipe that nobody writes to) is closed.
+
+    Args:
+        memory: Where poses and status are read; told the port of the page once it is up.
+        port: First port to try.
+        parent: The pipe.
+
+    Raises:
+        InvariantError: If the web server would start without its checks.
+    """
+    is_over = threading.Event()
+    threading.Thread(target=_watch, args=(parent, is_over), name="parent-watch", daemon=True).start()
+    with guarded():
+        server = _LocalServer(HOST, port, label="soulstream", verbose=False)
+    try:
+        page = _Page(server)
+        memory.page_port = server.get_port()
+        while not is_over.wait(_POLL_S):
+            page.update(memory)
+    finally:
+        server.stop()
+
+
+def _watch(parent: IO[bytes], is_over: threading.Event) -> None:
+    """Wait for the parent to go; then end in an orderly way, or else a hard one."""
+    parent.read()
+    is_over.set()
+    time.sleep(_GRACE_S)
+    os._exit(0)
+
+
+class _Page:
+    """The stage and the panel of one server."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="small")
+        server.gui.set_panel_label("soulstream")
+        self._panel = server.gui.add_html(render_status(None, None, 0.0))
+        self._stage = Stage(server)
+        self._status: StatusSnapshot | None = None
+        self._provenance: Provenance | None = None
+        self._shown_s = self._panel_s = time.monotonic()
+        self._first_index: int | None = None
+        self._last_index = 0
+
+    def update(self, memory: PoseMemory) -> None:
+        """Show what is new. Costs next to nothing while no browser looks."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s >= 0.9 / _SHOW_RATE:
+            pose = memory.read_pose()
+            if pose is not None:
+                self._show(pose, now_s)
+        if now_s - self._panel_s >= _STATUS_EVERY_S:
+            self._show_panel(memory, now_s)
+
+    def _show(self, pose: SharedPose, now_s: float) -> None:
+        """Pose the dancer, if anybody looks."""
+        frame = pose.frame
+        self._provenance = frame.provenance
+        self._last_index = frame.index
+        if self._first_index is None:
+            self._first_index = frame.index
+        if self._server.get_clients():
+            self._stage.show(
+                forward_kinematics(frame.root_m, frame.joint_wxyz), frame.joint_wxyz, now_s - self._shown_s
+            )
+        self._shown_s = now_s
+
+    def _show_panel(self, memory: PoseMemory, now_s: float) -> None:
+        """Refresh the numbers."""
+        self._status = memory.read_status() or self._status
+        num_frames = 0 if self._first_index is None else self._last_index - self._first_index
+        self._panel.content = render_status(
+            self._status, self._provenance, max(num_frames, 0) / (now_s - self._panel_s)
+        )
+        self._first_index = self._last_index if self._first_index is not None else None
+        self._panel_s = now_s
