@@ -115,8 +115,11 @@ def test_a_bug_in_the_stream_is_an_event_and_the_show_goes_on() -> None:
             raise ZeroDivisionError("a bug")
 
     events: list[Event] = []
-    summary = Session(tone(1.0, loop=True), Buggy, [Recorder()], seconds=0.5, on_event=events.append).run()
+    session = Session(tone(1.0, loop=True), Buggy, [Recorder()], seconds=0.5, on_event=events.append)
+    summary = session.run()
     assert summary["frames"] == summary["idle"] == 15
+    assert session.failure is not None
+    assert session.failure.exit_code == 70
     assert [event.code for event in events] == ["THREAD_CRASHED"]
     assert "a bug" in events[0].detail
 

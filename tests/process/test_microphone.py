@@ -170,6 +170,42 @@ def test_a_session_dances_to_the_microphone(sound_server: dict[str, str], tmp_pa
     assert summary["loudest"] > 0.2
 
 
+def test_what_is_played_is_heard_when_it_is_due(sound_server: dict[str, str]) -> None:
+    check = python(
+        """
+        import json, threading, time
+        import numpy as np
+        from soulstream_engine.audio.microphone import MicrophoneSource
+        from soulstream_engine.audio.paced import PacedSource
+        clicks = np.zeros(48000 * 3, np.float32)
+        for start in range(24000, len(clicks), 24000):
+            clicks[start : start + 48] = 0.8
+        microphone, heard_ns = MicrophoneSource("pulse"), []
+        def record():
+            for block in microphone.blocks():
+                heard_ns.extend(block.captured_ns + int(n) * 1e9 / 48000 for n in np.flatnonzero(block.samples > 0.3))
+        recorder = threading.Thread(target=record)
+        recorder.start()
+        while microphone.state != "listening":
+            time.sleep(0.01)
+        source = PacedSource("clicks", lambda: iter([clicks]), play=True, loop=False)
+        start_ns = next(iter(blocks := source.blocks(lambda now_ns: now_ns + 100_000_000))).captured_ns
+        for _ in blocks:
+            pass
+        time.sleep(0.3)
+        source.close()
+        microphone.close()
+        recorder.join()
+        heard_s = (np.array(heard_ns) - start_ns) / 1e9
+        print(json.dumps(heard_s[np.diff(heard_s, prepend=-1) > 0.1].tolist()))
+        """,
+        sound_server,
+    )
+    out, err = check.communicate(timeout=30)
+    assert check.returncode == 0, err
+    assert json.loads(out) == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5], abs=0.05)  # measured: within 5 ms
+
+
 def test_a_device_that_falls_silent_is_noticed_and_heard_again(sound_server: dict[str, str]) -> None:
     check = python(
         """

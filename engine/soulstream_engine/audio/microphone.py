@@ -54,8 +54,8 @@ class MicrophoneSource:
         self._stopped = threading.Event()
         self._device = portaudio.find_input_device(name)
         self._overflows = 0
-        self._lost_samples = 0
         self._reopened = False
+        self._is_iterated = False
         self.reconnects = 0
         self.state = "idle"
         self.reason = ""
@@ -74,6 +74,8 @@ class MicrophoneSource:
     def close(self) -> None:
         """Ends ``blocks`` within a few milliseconds."""
         self._stopped.set()
+        if not self._is_iterated:
+            self._close_capture()
 
     def blocks(self, align: Callable[[int], int] = start_now) -> Iterator[AudioBlock]:
         """Yields blocks until closed; while the device is lost it yields nothing and tries to get it back.
@@ -81,6 +83,9 @@ class MicrophoneSource:
         Args:
             align: Not used; a device starts when it starts.
         """
+        self._is_iterated = True
+        if self._capture is not None:
+            self._capture.ring.discard()
         position = 0
         try:
             while not self._stopped.is_set():

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from soulstream_engine.audio.decode import check_audio, decode_blocks
 from soulstream_engine.audio.demo_track import render_demo_track
 from soulstream_engine.audio.player import Player
 from soulstream_engine.audio.protocol import BLOCK_SAMPLES, start_now
@@ -122,6 +121,8 @@ class FileSource(PacedSource):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, play: bool = False, loop: bool = False) -> None:
+        from soulstream_engine.audio.decode import check_audio, decode_blocks
+
         check_audio(path)  # complain now, not when the music should start
         super().__init__(Path(path).name, lambda: decode_blocks(path), play=play, loop=loop)
 

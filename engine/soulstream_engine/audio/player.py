@@ -71,8 +71,9 @@ class Player:
             self._end += len(samples)
 
     def close(self) -> None:
-        """Stops the device."""
-        self._stream.close(ignore_errors=True)
+        """Stops the device; a second call does nothing."""
+        if not self._stream.closed:
+            self._stream.close(ignore_errors=True)
 
     def _callback(self, out: NDArray[np.float32], frames: int, time: Any, _status: object) -> None:
         out.fill(0.0)

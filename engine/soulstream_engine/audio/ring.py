@@ -32,7 +32,7 @@ class AudioRing:
         channels: Channels of every block.
         sample_rate: Hz, used for time stamps alone.
 
-    Threading: ``write`` belongs to the producer; ``read`` and ``available`` to the consumer; ``lost`` to anyone.
+    Threading: ``write`` belongs to the producer; ``read``, ``discard`` and ``available`` to the consumer.
     """
 
     def __init__(self, capacity: int, channels: int, sample_rate: int) -> None:
@@ -55,6 +55,10 @@ class AudioRing:
     def available(self) -> int:
         """Sample frames that ``read`` would return now."""
         return min(self._written - self._read, self._capacity)
+
+    def discard(self) -> None:
+        """Forgets everything written so far without counting it as lost."""
+        self._read = self._written
 
     def write(self, block: NDArray[np.float32], captured_ns: int) -> None:
         """Copies a block in; called by the device's thread.

@@ -11,10 +11,13 @@ the first sample of the block sounded (or should sound), so whoever maps sound t
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from soulstream_engine.audio.pipe import PipeFormat, PipeSource
 from soulstream_engine.audio.protocol import AudioSource
 from soulstream_engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from soulstream_engine.audio.pipe import PipeFormat
 
 __all__ = ["AudioSource", "open_source"]
 
@@ -49,6 +52,8 @@ def open_source(
             raise ConfigError("CONFIG_AUDIO", "--audio 'mic:' has no device name.", "Use mic, or mic:NAME.")
         return MicrophoneSource(name)
     if spec == "-":
+        from soulstream_engine.audio.pipe import PipeFormat, PipeSource
+
         return PipeSource(sys.stdin.fileno(), pipe_format or PipeFormat())
     if not spec.strip():
         raise ConfigError("CONFIG_AUDIO", "--audio is empty.", "Use demo, mic, mic:NAME, - or a sound file.")

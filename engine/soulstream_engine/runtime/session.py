@@ -154,7 +154,7 @@ class Session:
             pacer_thread.start()
             worker_thread.start()
             try:
-                self._watch(pacer, worker, pacer_thread, keys)
+                self._watch(pacer, worker, pacer_thread, worker_thread, keys)
             finally:
                 worker.stop()
                 self._source.close()
@@ -197,7 +197,12 @@ class Session:
         )
 
     def _watch(
-        self, pacer: FramePacer, worker: InferenceWorker, pacer_thread: threading.Thread, keys: KeyReader | None
+        self,
+        pacer: FramePacer,
+        worker: InferenceWorker,
+        pacer_thread: threading.Thread,
+        worker_thread: threading.Thread,
+        keys: KeyReader | None,
     ) -> None:
         """The loop of the caller's thread: nothing here is needed by the pacer."""
         next_status_ns = next_collect_ns = monotonic_ns()
@@ -210,6 +215,11 @@ class Session:
                 is_warm = True
                 gc.freeze()
                 pacer.jump_after_frames = JUMP_AFTER_FRAMES * self._fps // FPS
+            if not worker_thread.is_alive() and not worker.has_ended:
+                worker.has_ended = True
+                worker.failure = InvariantError(
+                    "INFERENCE_DIED", "The inference thread ended by a bug of ours.", "Please report the event above."
+                )
             if worker.has_ended and pacer.num_frames is None:
                 last = max(self._buffer.newest_index, pacer.motion_index) + _REST_AT_END_FRAMES
                 pacer.num_frames = last * self._fps // FPS

@@ -127,7 +127,7 @@ class InferenceWorker:
         self.failure: SoulstreamError | None = None
         """Why there is no motion any more, if there is none."""
         self.has_ended = False
-        """Whether the source came to its end."""
+        """Whether the source came to its end, by itself or by an error."""
         self.feature: FeatureFrame | None = None
         """What was heard last."""
 
@@ -165,15 +165,12 @@ class InferenceWorker:
             for block in self._source.blocks(self._align):
                 if self._stopped.is_set():
                     return
-                if self._is_too_old(block):
-                    continue
-                stream = self._push(stream, block)
-                if stream is None:
-                    return
-            self.has_ended = not self._stopped.is_set()
+                if stream is not None and not self._is_too_old(block):
+                    stream = self._push(stream, block)
         except AudioError as error:
             self.failure = error
             self._events.add(error.code, str(error))
+        self.has_ended = not self._stopped.is_set()
 
     def _align(self, now_ns: int) -> int:
         return self._map.align(now_ns + _START_AFTER_NS)

@@ -182,7 +182,8 @@ def test_a_bundle_that_cannot_be_loaded_is_kept_for_the_session() -> None:
 def test_a_file_that_is_damaged_in_the_middle_is_an_event() -> None:
     worker, _, events = work(Source(50, fails_at=30), Stream)
     assert [event.code for event in events.recent] == ["AUDIO_FILE_DAMAGED"]
-    assert not worker.has_ended
+    assert worker.has_ended
+    assert worker.failure is not None
 
 
 def test_a_tap_reaches_the_stream_in_its_own_time() -> None:
