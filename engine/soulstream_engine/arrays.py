@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -50,6 +51,13 @@ ALLOWED_DTYPES = (
 """Element types that may be read; everything else (objects, strings, records) is refused."""
 
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(ValueError, OverflowError, NotImplementedError, RuntimeError),
+)
+"""Everything that zipfile raises on damaged archives; found by damaging them."""
+
+
 def read_arrays(source: str | Path | bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, NDArray[Any]]:
     """Reads every array of an npz archive.
 
@@ -75,7 +83,7 @@ def read_arrays(source: str | Path | bytes, *, max_bytes: int = DEFAULT_MAX_BYTE
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _checked_members(archive, label, max_bytes)
             return {name: _read_member(archive, info, label) for name, info in members.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise BundleError(
             "ARRAYS_CORRUPT", f"{label} is not a readable npz archive: {error}.", "Fetch or export the file again."
         ) from error
