@@ -56,12 +56,14 @@ SONGS = {
 
 
 @pytest.mark.parametrize("kind", SONGS)
-@pytest.mark.parametrize("command", ["render", "run"])
+@pytest.mark.parametrize("command", ["render", "run", "beats"])
 def test_a_song_that_cannot_be_read(kind: str, command: str, place: Path, soulstream: Command) -> None:
     name, word = SONGS[kind]
     song = str(place / name)
     if command == "render":
         result = soulstream("render", song, "--out", str(place / "out" / "take.npz"), "--bundle", str(place / "toy"))
+    elif command == "beats":
+        result = soulstream("beats", song)
     else:
         result = soulstream("run", "--audio", song, "--no-preview", "--seconds", "1", "--bundle", str(place / "toy"))
     assert_one_clear_error(result, 5, word)
