@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from soulstream_engine.clock import FPS, SAMPLE_RATE
 from soulstream_engine.features.evaluate import phase_error_s, score_track
 from soulstream_engine.features.extractor import FeatureExtractor, extract

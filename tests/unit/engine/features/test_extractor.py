@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from soulstream_engine.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from soulstream_engine.features.extractor import FeatureExtractor, extract
 from soulstream_engine.features.layout import COLUMNS, FEATURE_NAMES, NUM_FEATURES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.clock import FPS
 from soulstream_engine.features.extrapolate import extrapolate, read_clock, write_clock
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES, TRANSIENT_COLUMNS
