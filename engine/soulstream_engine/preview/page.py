@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from typing import IO, Any
+from typing import Any
 
 import viser
 
@@ -22,7 +21,6 @@ HOST = "127.0.0.1"
 _SHOW_RATE = 30.0  # poses shown a second, whatever the output rate
 _POLL_S = 1 / 120
 _STATUS_EVERY_S = 0.5
-_GRACE_S = 2.0  # for an orderly end before a hard one
 
 
 class _LocalServer(viser.ViserServer):
@@ -33,19 +31,17 @@ class _LocalServer(viser.ViserServer):
         return None
 
 
-def serve_page(memory: PoseMemory, port: int, parent: IO[bytes]) -> None:
-    """Serve the page until ``parent`` (a pipe that nobody writes to) is closed.
+def serve_page(memory: PoseMemory, port: int, is_over: threading.Event) -> None:
+    """Serve the page until ``is_over`` is set.
 
     Args:
         memory: Where poses and status are read; told the port of the page once it is up.
         port: First port to try.
-        parent: The pipe.
+        is_over: Set by whoever notices that the engine is gone.
 
     Raises:
         InvariantError: If the web server would start without its checks.
     """
-    is_over = threading.Event()
-    threading.Thread(target=_watch, args=(parent, is_over), name="parent-watch", daemon=True).start()
     with guarded():
         server = _LocalServer(HOST, port, label="soulstream", verbose=False)
     try:
@@ -55,14 +51,6 @@ def serve_page(memory: PoseMemory, port: int, parent: IO[bytes]) -> None:
             page.update(memory)
     finally:
         server.stop()
-
-
-def _watch(parent: IO[bytes], is_over: threading.Event) -> None:
-    """Wait for the parent to go; then end in an orderly way, or else a hard one."""
-    parent.read()
-    is_over.set()
-    time.sleep(_GRACE_S)
-    os._exit(0)
 
 
 class _Page:

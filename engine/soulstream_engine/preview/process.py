@@ -94,6 +94,8 @@ class PreviewProcess:
         process, memory, log = self._process, self._memory, self._log
         self._process = self._memory = self._log = None
         if process is not None:
+            if memory is not None and not memory.page_port:
+                process.kill()  # still starting: nothing to wind down
             if process.stdin is not None:
                 process.stdin.close()  # its signal to end
             try:

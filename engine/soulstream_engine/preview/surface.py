@@ -84,8 +84,8 @@ def skin_weights(cones: Sequence[Cone], vertices_m: F32, softness_m: float) -> t
         distance[:, column] = np.minimum(distance[:, column], cone.distance(vertices_m))
     weights = np.exp(-(distance - distance.min(axis=1, keepdims=True)) / softness_m)
     if len(bones) > _INFLUENCES:
-        fourth = np.partition(weights, -_INFLUENCES, axis=1)[:, -_INFLUENCES, None]
-        weights = np.where(weights < fourth, 0.0, weights)
+        rest = np.argpartition(weights, -_INFLUENCES, axis=1)[:, :-_INFLUENCES]
+        np.put_along_axis(weights, rest, 0.0, axis=1)
     return np.asarray(bones, dtype=np.intp), weights / weights.sum(axis=1, keepdims=True)
 
 
