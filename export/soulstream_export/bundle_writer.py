@@ -13,10 +13,13 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
+from torch import Tensor, nn
+
 from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
 from soulstream_engine.bundle import MANIFEST_NAME, load_bundle, sha256_of
 from soulstream_engine.errors import BackendError
 from soulstream_engine.features.layout import FEATURE_NAMES
+from soulstream_engine.manifest import Features as FeatureSpec
 from soulstream_engine.manifest import (
     FileEntry,
     Manifest,
@@ -27,10 +30,8 @@ from soulstream_engine.manifest import (
     TensorSpec,
     Tokenizer,
 )
-from soulstream_engine.manifest import Features as FeatureSpec
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.models.magm import Magm
-from torch import Tensor, nn
 
 from .graph import export_graph, with_half_weights
 from .steps import STAGES, DecoderStep, MusicStep, StageStep
@@ -109,9 +110,9 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
     Raises:
         BackendError: If ONNX Runtime does not give what torch gives.
     """
-    for module in (tokenizer, mask, residual):
-        module.eval()
-        _round_to_half(module)
+    for network in (tokenizer, mask, residual):
+        network.eval()
+        _round_to_half(network)
     modules: dict[str, nn.Module] = {
         "music": MusicStep(mask, residual),
         "mask": StageStep(mask),
@@ -174,9 +175,7 @@ def check_parity(
         expected = module(*example.values())
     step = OnnxRuntimeBackend().load(graph, name, spec)
     found = step.run({key: value.numpy() for key, value in example.items()})
-    worst = max(
-        float(np.abs(found[key] - value.numpy()).max()) for key, value in zip(outputs, expected, strict=True)
-    )
+    worst = max(float(np.abs(found[key] - value.numpy()).max()) for key, value in zip(outputs, expected, strict=True))
     if not worst <= PARITY_TOLERANCE:
         raise BackendError(
             "PARITY", f"Step {name!r} differs by {worst:.2e} between torch and ONNX Runtime, limit {PARITY_TOLERANCE}.",
@@ -217,9 +216,7 @@ def _manifest(
         model_id=facts.model_id,
         licence=facts.licence,
         created_from=facts.created_from,
-        files={
-            f"{name}.onnx": FileEntry(sha256=sha256_of(data), bytes=len(data)) for name, data in graphs.items()
-        },
+        files={f"{name}.onnx": FileEntry(sha256=sha256_of(data), bytes=len(data)) for name, data in graphs.items()},
         representation=Representation(
             parts=hrvq.parts,  # type: ignore[arg-type]
             rot_source="local",

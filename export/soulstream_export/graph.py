@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from soulstream_engine.errors import BackendError
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from soulstream_engine.errors import BackendError
 
 OPSET = 18
 HALF_FROM_ELEMENTS = 256
@@ -55,7 +56,7 @@ def export_graph(
     if found_in != input_names or found_out != output_names:
         raise BackendError(
             "EXPORT_SIGNATURE",
-            f"The exported graph has inputs {found_in} and outputs {found_out}, expected {input_names} and {output_names}.",
+            f"The graph has inputs {found_in}, outputs {found_out}; expected {input_names} and {output_names}.",
             "An input that the step ignores is dropped by the exporter: use it or leave it out.",
         )
     for node in model.graph.node:

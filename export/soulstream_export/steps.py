@@ -5,18 +5,19 @@
 ``residual``  one pass of the residual stage
 ``decoder``   committed codes and states -> motion rows and states
 
-Letters: N planned positions, Q levels, K codes, F features, Y layers, H heads, E head width, D motion features. A leading 2
-is the conditional and the unconditional half of the guidance.
+Letters: N planned positions, Q levels, K codes, F features, Y layers, H heads, E head width, D motion features. A
+leading 2 is the conditional and the unconditional half of the guidance.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from soulstream_training.models.attention import KeyValue
 from soulstream_training.models.hrvq import Hrvq
 from soulstream_training.models.magm import Magm
 from soulstream_training.models.window import HIDDEN, layout
-from torch import Tensor, nn
 
 STAGES = ("mask", "residual")
 
@@ -153,7 +154,7 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.decoder = tokenizer.decoder
-        levels = [torch.stack([book.codes for book in part]) for part in tokenizer.quantizer.books]  # type: ignore[union-attr]
+        levels = [torch.stack([book.codes for book in part]) for part in tokenizer.quantizer.books]  # type: ignore[attr-defined]
         self.register_buffer("tables", torch.stack(levels))
 
     tables: Tensor

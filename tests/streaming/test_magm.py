@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from soulstream_export.steps import MusicStep, StageStep
 from soulstream_training.models.magm import Magm, MagmConfig
 from soulstream_training.models.window import training_layout

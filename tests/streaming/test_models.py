@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from soulstream_training.models.conv import CausalConv1d, CausalStack
 from soulstream_training.models.hrvq import LOOK_AHEAD, Decoder, Hrvq, PartEncoder, Smoother, toy_config
 
@@ -11,7 +12,9 @@ TOLERANCE = 1e-5  # measured 2e-6 at most
 PIECES = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2), (5, 7), (12,)]
 
 
-def _stream(layer: torch.nn.Module, x: torch.Tensor, pieces: tuple[int, ...], axis: int, factor: int = 1) -> torch.Tensor:
+def _stream(
+    layer: torch.nn.Module, x: torch.Tensor, pieces: tuple[int, ...], axis: int, factor: int = 1
+) -> torch.Tensor:
     states, outputs = None, []
     for piece in torch.split(x, [size * factor for size in pieces], dim=axis):
         out, states = layer(piece, states)

@@ -1,8 +1,8 @@
 """Sound in, posed frames out: the same stream of calls live and when rendering a file.
 
-Every frame index is given out once, in order, without gaps, a few frames ahead of the sound. Silence gives the idle dancer
-where she stands; music starts an epoch there. What lies between is a seam (``BLENDED``). Nothing here waits or reads a
-clock (tick times are measured, not used), so equal samples and an equal seed give equal frames.
+Every frame index is given out once, in order, without gaps, a few frames ahead of the sound. Silence gives the idle
+dancer where she stands; music starts an epoch there. What lies between is a seam (``BLENDED``). Nothing here waits or
+reads a clock (tick times are measured, not used), so equal samples and an equal seed give equal frames.
 """
 
 from __future__ import annotations

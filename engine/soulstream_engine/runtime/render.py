@@ -22,8 +22,9 @@ REPORT_EVERY_FRAMES = 30
 class Take:
     """A finished dance of T frames.
 
-    ``joints_m`` [T, 52, 3], ``joint_wxyz`` [T, 52, 4] parent-local, ``root_m`` [T, 3], ``parents`` [52], ``rest_offsets_m``
-    [52, 3], ``face`` [T, 52], ``contacts`` [T, 4], ``fps`` frames a second, ``provenance`` one per frame. Metres, Y up.
+    ``joints_m`` [T, 52, 3], ``joint_wxyz`` [T, 52, 4] parent-local, ``root_m`` [T, 3], ``parents`` [52],
+    ``rest_offsets_m`` [52, 3], ``face`` [T, 52], ``contacts`` [T, 4], ``fps`` frames a second, ``provenance`` one per
+    frame. Metres, Y up.
     """
 
     joints_m: F32
@@ -74,9 +75,7 @@ def take_of(frames: list[PoseFrame]) -> Take:
     if not frames:
         empty = np.zeros((0, 3), np.float32)
         joints = np.zeros((0, len(PARENTS), 4), np.float32)
-        return Take(
-            joints[..., :3], joints, empty, PARENTS, REST_OFFSETS_M, joints[:, :, 0], joints[:, 0], FPS, ()
-        )
+        return Take(joints[..., :3], joints, empty, PARENTS, REST_OFFSETS_M, joints[:, :, 0], joints[:, 0], FPS, ())
     root = np.stack([frame.root_m for frame in frames])
     joint = np.stack([frame.joint_wxyz for frame in frames])
     return Take(

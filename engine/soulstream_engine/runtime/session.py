@@ -19,11 +19,12 @@ A model that cannot be loaded ends the session with its error. Anything later is
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
 from soulstream_engine.audio.protocol import AudioSource
@@ -49,6 +50,10 @@ _COLLECT_S = 5.0
 _JOIN_S = 0.8
 _LOADING_JUMP_FRAMES = 15
 """While libraries load, which stops all threads for moments, up to this many owed frames are sent late. Ours."""
+
+_PACER_NICENESS, _INFERENCE_NICENESS = -10, -5
+"""Priorities asked for on Linux; users who may not have them get the normal one. On a machine with four times too much
+to do this brought the 99th percentile of lateness from 44 ms to 10 ms. Ours, measured."""
 
 _REST_AT_END_FRAMES = 2 * FPS
 """Motion frames that are shown after the end of a file: the last ones and the way to rest. Ours."""
@@ -144,8 +149,10 @@ class Session:
             self.events,
         )
         self._pacer, self._worker = pacer, worker
-        pacer_thread = threading.Thread(target=pacer.run, name="pacer", daemon=True)
-        worker_thread = threading.Thread(target=worker.run, name="inference", daemon=True)
+        pacer_thread = threading.Thread(target=_run_at, args=(_PACER_NICENESS, pacer.run), name="pacer", daemon=True)
+        worker_thread = threading.Thread(
+            target=_run_at, args=(_INFERENCE_NICENESS, worker.run), name="inference", daemon=True
+        )
         with ExitStack() as stack:
             stack.enter_context(self.events.catching_thread_crashes())
             stack.enter_context(_live_interpreter())
@@ -283,6 +290,14 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float, de
         raise ConfigError(
             "CONFIG_DELAY", f"The delay is {delay_frames} frames; 0 to {MAX_DELAY_FRAMES} are possible.", "Change it."
         )
+
+
+def _run_at(niceness: int, body: Callable[[], None]) -> None:
+    """Runs a thread's body with another priority, where the system allows that."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+    body()
 
 
 @contextmanager

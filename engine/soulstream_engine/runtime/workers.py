@@ -24,7 +24,7 @@ from soulstream_engine.runtime.events import EventLog
 from soulstream_engine.runtime.frame_buffer import FrameBuffer
 from soulstream_engine.runtime.media_map import MediaMap
 
-MAX_LAG_NS = 500_000_000
+MAX_LAG_NS = 1_000_000_000
 """Sound older than this is dropped, until only ``_CAUGHT_UP_NS`` are missing. Ours."""
 
 _CAUGHT_UP_NS = 60_000_000

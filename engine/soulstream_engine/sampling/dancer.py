@@ -1,9 +1,9 @@
 """From feature frames to motion: when to tick, what music to show, and how codes become motion rows.
 
-Frames and tokens: an *epoch* starts at motion frame ``first_frame`` and token i covers its frames 4 i .. 4 i + 3. A tick
-runs as soon as the music is heard up to ``lead_frames`` before the first frame that it plans; everything later is
-extrapolated by the same code as in training. Nothing here waits, reads a clock or draws from a global random state: equal
-feature frames and an equal seed give equal codes.
+Frames and tokens: an *epoch* starts at motion frame ``first_frame`` and token i covers its frames 4 i .. 4 i + 3. A
+tick runs as soon as the music is heard up to ``lead_frames`` before the first frame that it plans; everything later is
+extrapolated by the same code as in training. Nothing here waits, reads a clock or draws from a global random state:
+equal feature frames and an equal seed give equal codes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from soulstream_engine.features.extrapolate import extrapolate
+from soulstream_engine.features.extrapolate import extrapolate, read_clock, write_clock
 from soulstream_engine.frames import FeatureFrame, MotionChunk
 
 from .masked import Codes, SamplerSettings
@@ -34,8 +34,8 @@ class DancerSettings:
     """Timing of a dancer.
 
     ``lead_frames`` frames between the last heard frame and the first planned one; ``look_ahead_frames`` delay of the
-    decoder (its output row i is frame i - look_ahead); ``phase_offset_turns_hz`` seconds by which the beat clock is moved
-    before the network sees it (positive: accents come earlier), measured on tuning tracks.
+    decoder (its output row i is frame i - look_ahead); ``beat_offset_s`` seconds by which the beat clock runs ahead
+    when the network sees it (positive: accents come earlier), measured on tuning tracks.
     """
 
     lead_frames: int
@@ -157,8 +157,11 @@ class Dancer:
         put = max(0, first_heard - row_from)
         rows[put:] = known[skip : skip + total - put]
         exists[put:] = True
+        if self.settings.beat_offset_s:
+            phase, bpm, confidence = read_clock(rows)
+            write_clock(rows, phase + bpm / 60.0 * self.settings.beat_offset_s, bpm, confidence)
         shaped = rows.reshape(num_tokens, FRAMES_PER_TOKEN, -1)
-        return shaped, exists.reshape(num_tokens, FRAMES_PER_TOKEN).all(axis=1)
+        return shaped, np.asarray(exists.reshape(num_tokens, FRAMES_PER_TOKEN).all(axis=1))
 
     def _decode(self, codes: Codes) -> F32:
         """Committed codes [P, Q, commit] to motion rows [4 commit, D], carrying the decoder's states on."""

@@ -29,8 +29,8 @@ ResidualScores = Callable[[Codes, F32, int], F32]
 class SamplerSettings:
     """How a tick is drawn.
 
-    ``iterations`` unmasking rounds; guidance scales 1 (conditional only) or more; ``keep_share`` of the codes that may be
-    drawn; temperatures of the two stages.
+    ``iterations`` unmasking rounds; guidance scales 1 (conditional only) or more; ``keep_share`` of the codes that may
+    be drawn; temperatures of the two stages.
     """
 
     iterations: int = 6
@@ -44,8 +44,8 @@ class SamplerSettings:
 def guided(both: F32, scale: float) -> F32:
     """Classifier-free guidance: [2, N, K] -> [N, K] ``null + scale * (conditional - null)`` (exact at scale 1)."""
     if scale == 1.0:
-        return both[0]
-    return both[1] + np.float32(scale) * (both[0] - both[1])
+        return np.asarray(both[0])
+    return np.asarray(both[1] + np.float32(scale) * (both[0] - both[1]))
 
 
 def confidence_of(logits: F32, codes: Codes) -> F32:
@@ -95,8 +95,6 @@ def plan_tokens(
         confidence[open_positions] = confidence_of(logits, drawn)[open_positions]
     for level in range(1, levels):
         logits = guided(residual_scores(codes, seen, level), settings.residual_guidance)
-        codes[:, level] = draw(
-            logits, noise.residual[level - 1], keep=keep, temperature=settings.residual_temperature
-        )
+        codes[:, level] = draw(logits, noise.residual[level - 1], keep=keep, temperature=settings.residual_temperature)
         seen[:, level] = 1.0
     return codes

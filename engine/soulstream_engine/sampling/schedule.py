@@ -73,4 +73,4 @@ def draw(logits: F32, noise: F32, *, keep: int, temperature: float) -> NDArray[n
     if keep < logits.shape[1]:
         limit = np.partition(logits, -keep, axis=1)[:, -keep, None]
         logits = np.where(logits >= limit, logits, -np.inf)
-    return np.argmax(logits / temperature + noise, axis=1)
+    return np.asarray(np.argmax(logits / temperature + noise, axis=1), np.int64)

@@ -1,8 +1,8 @@
 """The stream of tokens: what was committed, what the network remembers of it, and one tick of the sampler.
 
 Each tick (1) turns fresh music into keys and values, (2) draws the planned tokens, (3) commits the first few for ever:
-their keys and values enter the cache once, with the music known at this moment. The tick is a pure function of the state
-and its inputs; the network is a callable, so any backend or a test may stand behind it.
+their keys and values enter the cache once, with the music known at this moment. The tick is a pure function of the
+state and its inputs; the network is a callable, so any backend or a test may stand behind it.
 
 Letters: P parts, Q levels, K codes, N planned positions (planned tokens x P), F features. Arrays of the network carry a
 leading 2: the conditional half and the unconditional half of the guidance.
@@ -109,7 +109,8 @@ class TokenWindow:
         Args:
             number: Counts the ticks of the whole run; keys the random draws.
             rows: [commit + fresh, 4, F] feature rows: the tokens that leave the fresh part, then the fresh part.
-            rows_valid: [commit + fresh] whether all four rows of a token exist (before the start of a stream they do not).
+            rows_valid: [commit + fresh] whether all four rows of a token exist (before the start of a stream they do
+            not).
 
         Returns:
             Committed codes [P, Q, commit] int64.

@@ -6,13 +6,14 @@ import sys
 
 import typer
 from rich.console import Console
+
 from soulstream_engine.errors import SoulstreamError
 
 from . import data, evaluate, train
 
 app = typer.Typer(
     name="soulstream-train",
-    help="Train and judge the models.\n\nA whole run: data prepare, data music, hrvq, magm, then soulstream-export bundle.",
+    help="Train and judge the models. A whole run: data prepare, data music, hrvq, magm; then soulstream-export.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
+
 from soulstream_engine.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -30,7 +31,9 @@ def read_section(path: Path, section: str, model: type[Settings]) -> Settings:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError("CONFIG_UNREADABLE", f"Config '{path}' cannot be read: {error}.", "Check the path.") from error
+        raise ConfigError(
+            "CONFIG_UNREADABLE", f"Config '{path}' cannot be read: {error}.", "Check the path."
+        ) from error
     try:
         return model.model_validate(document.get(section, {}))
     except ValidationError as error:

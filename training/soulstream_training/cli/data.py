@@ -25,8 +25,8 @@ def prepare(
     workers: int = typer.Option(2, min=1, help="Processes."),
     as_json: bool = JsonOption,
 ) -> None:
-    """Read the recordings, bring them to our skeleton at 30 frames a second, and store them. Finished clips are kept."""
-    from ..data.prepare import prepare_cmu
+    """Read the recordings, bring them to our skeleton at 30 frames a second, and store them; resumes."""
+    from soulstream_training.data.prepare import prepare_cmu
 
     with _progress() as progress:
         entries = prepare_cmu(data, store, workers, progress)
@@ -47,7 +47,7 @@ def music(
 
     Needs FluidSynth and a General MIDI sound font (Debian: fluidsynth, fluid-soundfont-gm).
     """
-    from ..data.music_dataset import build_music_dataset
+    from soulstream_training.data.music_dataset import build_music_dataset
 
     with _progress() as progress:
         entries = build_music_dataset(store, data, out, renderings, workers, progress)

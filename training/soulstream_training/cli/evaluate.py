@@ -22,8 +22,8 @@ def tokenizer(
     as_json: bool = JsonOption,
 ) -> None:
     """Body error of the tokenizer over whole clips, in millimetres, beside that of the mean pose."""
-    from ..evaluation.tokenizer import evaluate_tokenizer
-    from ..recipes.hrvq import load_hrvq
+    from soulstream_training.evaluation.tokenizer import evaluate_tokenizer
+    from soulstream_training.recipes.hrvq import load_hrvq
 
     with console.status("Encoding and decoding"):
         numbers = evaluate_tokenizer(load_hrvq(weights), store, split)
@@ -33,3 +33,39 @@ def tokenizer(
     console.print(table)
     if as_json:
         print_json(numbers)
+
+
+@app.command()
+def beats(
+    data: Path = DataOption,
+    bundle: Path | None = typer.Option(None, "--bundle", help="Folder of a bundle.", show_default="the embedded one"),
+    store: Path = StoreOption,
+    use: str = typer.Option("test6", "--use", help="Tracks by their use: test6, test, val or tune (comma-separated)."),
+    seeds: int = typer.Option(3, min=1, help="Dances of each track; the medians count."),
+    random_codes: bool = typer.Option(False, "--random-codes", help="Control: dance by random codes; must fail."),
+    as_json: bool = JsonOption,
+) -> None:
+    """Does the dance keep the beat of real music? p < 0.05 on at least four of the six test6 tracks, or exit code 1.
+
+    The beats are those of the track list alone. Each dance is compared with 100 random time shifts of itself.
+    """
+    from soulstream_training.evaluation.beats import evaluate_beats, read_tracks, real_density
+    from soulstream_training.evaluation.dances import bundle_renderer
+
+    tracks = read_tracks(data, use.split(","))
+    with console.status(f"Dancing to {len(tracks)} tracks, {seeds} times each"):
+        numbers = evaluate_beats(tracks, bundle_renderer(bundle, random_codes=random_codes), range(seeds))
+    if store.is_dir():
+        numbers["real_density_per_beat"] = real_density(store)["per_beat"]
+    table = Table("track", "bas", "shift p", "F1", "density", "offset ms")
+    for name, row in numbers["tracks"].items():
+        cells = (f"{row[key]:.3f}" for key in ("bas", "shift_p", "f1", "density", "best_offset_ms"))
+        table.add_row(name, *cells)
+    console.print(table)
+    needed = -(-2 * numbers["num_tracks"] // 3)
+    passed = numbers["significant"] >= needed
+    console.print(f"{numbers['significant']} of {numbers['num_tracks']} significant, {needed} needed")
+    if as_json:
+        print_json(numbers)
+    if not passed:
+        raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -12,7 +12,7 @@ from .common import MusicOption, RunsOption, StoreOption, WeightsOption, read_se
 ConfigOption = typer.Option("training/configs/stage.toml", "--config", help="TOML file; see training/configs.")
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     """Which network of the sampler."""
 
     mask = "mask"
@@ -23,7 +23,7 @@ def hrvq(
     config: Path = ConfigOption, store: Path = StoreOption, runs: Path = RunsOption, weights: Path = WeightsOption
 ) -> None:
     """Train the tokenizer (resumes a run in --runs; the averaged weights go to --weights)."""
-    from ..recipes.hrvq import HrvqRecipe, train_hrvq
+    from soulstream_training.recipes.hrvq import HrvqRecipe, train_hrvq
 
     train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, runs / "hrvq", weights)
 
@@ -37,11 +37,11 @@ def magm(
     weights: Path = WeightsOption,
 ) -> None:
     """Train one network of the sampler on the codes of the tokenizer in --weights."""
-    from ..models.magm import MagmConfig
-    from ..recipes.hrvq import load_hrvq
-    from ..recipes.magm import MagmRecipe, train_magm
-    from ..recipes.paired import PairedSampler
-    from ..recipes.takes import load_takes
+    from soulstream_training.models.magm import MagmConfig
+    from soulstream_training.recipes.hrvq import load_hrvq
+    from soulstream_training.recipes.magm import MagmRecipe, train_magm
+    from soulstream_training.recipes.paired import PairedSampler
+    from soulstream_training.recipes.takes import load_takes
 
     recipe = read_section(config, "magm", MagmRecipe)
     tokenizer = load_hrvq(weights)

@@ -1,7 +1,7 @@
 """How well the tokenizer keeps the body: MPJPE in millimetres over whole clips (``method.md`` 8.1).
 
-MPJPE here: root-aligned, 22 joints with the root's zero included, mean over all frames. *Local*: in the heading frame of
-each row. *World*: heading integrated from the reconstructed ``ra`` within windows of 150 frames.
+MPJPE here: root-aligned, 22 joints with the root's zero included, mean over all frames. *Local*: in the heading frame
+of each row. *World*: heading integrated from the reconstructed ``ra`` within windows of 150 frames.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from soulstream_engine.motion.representation import BODY_JP, BODY_JR
 
-from ..losses.kinematics import chain_positions, pelvis_rotation, root_relative_joints
-from ..models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
-from ..recipes.motion_rows import clip_stretches, load_clips
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+from soulstream_training.losses.kinematics import chain_positions, pelvis_rotation, root_relative_joints
+from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
+from soulstream_training.recipes.motion_rows import clip_stretches, load_clips
 
 WORLD_WINDOW = 150
 
 
 @dataclass(frozen=True)
 class BodyErrors:
-    """Frame means in millimetres: ``local_mm``, ``world_mm``, ``chain_mm`` (by forward kinematics of the decoded
+    """Frame means in millimetres.
+
+    ``local_mm``, ``world_mm``, ``chain_mm`` (by forward kinematics of the decoded
     rotations), ``jerk_ratio`` (decoded over true mean jerk of root-aligned joints).
     """
 
@@ -86,8 +88,8 @@ def evaluate_tokenizer(model: Hrvq, store: Path, split: str = "test") -> dict[st
     """The numbers of ``soulstream-train eval tokenizer`` for one split of the store.
 
     Returns:
-        ``mpjpe_body_mm`` (local heading, all levels), ``mean_pose_body_mm``, the same by forward kinematics and in world
-        heading, the curve over levels, the mean over styles, and the jerk ratio.
+        ``mpjpe_body_mm`` (local heading, all levels), ``mean_pose_body_mm``, the same by forward kinematics and in
+        world heading, the curve over levels, the mean over styles, and the jerk ratio.
     """
     by_style: dict[str, list[NDArray[np.float32]]] = {}
     for clip in load_clips(store, (split,)):

@@ -1,7 +1,8 @@
 """Loss of the tokenizer: normalised features, and the same motion in millimetres.
 
-Terms (``tokenizer.md`` 2 to 5, ``method.md`` 4.4): SmoothL1 of everything, extra SmoothL1 of the joint positions, metric
-distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading, velocity, commitment.
+Terms (``tokenizer.md`` 2 to 5, ``method.md`` 4.4): SmoothL1 of everything, extra SmoothL1 of the joint positions,
+metric distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading,
+velocity, commitment.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
+from soulstream_training.models.quantizer import Quantised
 
-from ..models.hrvq import LOOK_AHEAD, Hrvq
-from ..models.quantizer import Quantised
 from .kinematics import chain_positions, pelvis_rotation, root_relative_joints
 
 HUNDRED_MM = 10.0
@@ -35,7 +36,7 @@ class TokenizerLossWeights:
 
 
 def aligned(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo the decoder's delay and drop the frames that its zero start and its missing end touch: [B, T - 4, D] each."""
+    """Undo the decoder's delay and drop the frames that its zero start and its missing end touch: [B, T - 4, D]."""
     edge = 2 * LOOK_AHEAD
     return reconstruction[:, edge:], target[:, LOOK_AHEAD : target.shape[1] - LOOK_AHEAD]
 

@@ -1,7 +1,8 @@
 """Attention blocks that read a cache: self-attention over committed and planned tokens, cross-attention to music.
 
-Distances, not positions, tell when things happen: every score gets a learned bias for (query time - key time), so cached
-keys and values never have to be recomputed and a stream may run for ever (relative bias as in T5, Raffel et al. 2020).
+Distances, not positions, tell when things happen: every score gets a learned bias for (query time - key time), so
+cached keys and values never have to be recomputed and a stream may run for ever (relative bias as in T5, Raffel et al.
+2020).
 
 Letters: B batch, N query positions, M key positions, H heads, E head width, W model width.
 """
@@ -74,9 +75,7 @@ class Attention(nn.Module):
             [B, N, W].
         """
         key, value = key_value
-        out = F.scaled_dot_product_attention(
-            self._split(self.query(x)), key, value, attn_mask=bias.to(x.dtype)
-        )
+        out = F.scaled_dot_product_attention(self._split(self.query(x)), key, value, attn_mask=bias.to(x.dtype))
         return self.out(out.transpose(1, 2).flatten(2))
 
 

@@ -91,7 +91,7 @@ class CausalStack(nn.Module):
 
     def initial_state(self, batch: int) -> list[State]:
         """Zeros for every block."""
-        return [block.conv.initial_state(batch) for block in self.blocks]
+        return [block.conv.initial_state(batch) for block in self.blocks]  # type: ignore[union-attr, operator]
 
     def forward(self, x: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
         """[B, width, T] in and out; the states travel beside it."""

@@ -1,8 +1,8 @@
 """HRVQ: the causal hierarchical residual tokenizer of motion, in its folded form.
 
-Four frames are folded into channels, every convolution runs at token rate and looks back only, and the decoder ends with a
-short symmetric smoother at frame rate whose look-ahead shows as a delay of ``LOOK_AHEAD`` frames. Source: SoulNet
-supplement (``method.md`` 4) for the hierarchy and the residual codes; folding and smoother are ours
+Four frames are folded into channels, every convolution runs at token rate and looks back only, and the decoder ends
+with a short symmetric smoother at frame rate whose look-ahead shows as a delay of ``LOOK_AHEAD`` frames. Source:
+SoulNet supplement (``method.md`` 4) for the hierarchy and the residual codes; folding and smoother are ours
 (``tokenizer.md`` 3 and 4, ADR 2).
 
 Letters: B batch, T frames, N tokens (T / 4), D motion features, P parts, Q levels.
@@ -52,12 +52,19 @@ class HrvqConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> HrvqConfig:
         """Inverse of ``to_json`` (lists become tuples)."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**settings)
 
 
 def toy_config(**changes: Any) -> HrvqConfig:
     """A tokenizer small enough for a test: width 32, 16 codes, 3 levels."""
-    settings = {"width": 32, "code_dim": 16, "num_codes": 16, "levels": 3, "dilations": (3, 1)} | changes
+    settings: dict[str, Any] = {
+        "width": 32,
+        "code_dim": 16,
+        "num_codes": 16,
+        "levels": 3,
+        "dilations": (3, 1),
+    } | changes
     return HrvqConfig(**settings)
 
 
@@ -172,7 +179,7 @@ class Hrvq(nn.Module):
         return self.quantizer(self.encode(motion), levels=self.config.levels).codes  # type: ignore[no-any-return]
 
     def detokenize(self, codes: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """Codes [B, P, N, Q] -> raw motion features [B, 4 N, D] (delayed by ``LOOK_AHEAD``) and the decoder's states."""
+        """Codes [B, P, N, Q] -> raw motion features [B, 4 N, D] (delayed by ``LOOK_AHEAD``), and states."""
         normal, states = self.decoder(self.quantizer.lookup(codes), states)
         return normal * self.std + self.mean, states
 

@@ -1,10 +1,12 @@
 """MAGM: the music-aligned generative masked transformer, mask stage (level 0) and residual stage (levels 1..Q-1).
 
-Both stages are one class. Planned tokens are seen partly (masked, or only their coarser levels), committed tokens whole.
-Source: SoulNet (``method.md`` 5) for the two stages; append-only context, relative time, part embedding and frame-aligned
-music are ours (``architecture.md`` 4, ADR 3).
+Both stages are one class. Planned tokens are seen partly (masked, or only their coarser levels), committed tokens
+whole.
+Source: SoulNet (``method.md`` 5) for the two stages; append-only context, relative time, part embedding and
+frame-aligned music are ours (``architecture.md`` 4, ADR 3).
 
-Letters: B batch, N positions (time x part), Q levels, K codes, W width, M music tokens, F features of a frame, L blocks.
+Letters: B batch, N positions (time x part), Q levels, K codes, W width, M music tokens, F features of a frame, L
+blocks.
 """
 
 from __future__ import annotations
@@ -147,7 +149,7 @@ class Magm(nn.Module):
     def trunk(
         self, x: Tensor, past: list[KeyValue] | None, bias: Tensor, music: list[KeyValue], music_bias: Tensor
     ) -> tuple[Tensor, list[KeyValue]]:
-        """Run the blocks: x [B, N, W]; biases as in ``Block``; returns hidden states and each block's new keys and values."""
+        """Run the blocks: x [B, N, W], biases as in ``Block``; hidden states and each block's new keys and values."""
         new: list[KeyValue] = []
         for index, block in enumerate(self.blocks):
             x, pair = block(x, None if past is None else past[index], bias, music[index], music_bias)
@@ -159,7 +161,9 @@ class Magm(nn.Module):
         index = torch.zeros(hidden.shape[0], dtype=torch.long) if level is None else level
         features = self.head(hidden)
         if self.config.num_parts == 1:
-            return (torch.bmm(features, self.out_tables[index, 0].to(features.dtype)) + self.out_bias[index, :1]).float()
+            return (
+                torch.bmm(features, self.out_tables[index, 0].to(features.dtype)) + self.out_bias[index, :1]
+            ).float()
         table = self.out_tables[index][:, part].to(features.dtype)
         return (torch.einsum("bnw,bnwk->bnk", features, table) + self.out_bias[index][:, part]).float()
 

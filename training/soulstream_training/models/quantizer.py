@@ -19,7 +19,8 @@ class Quantised:
     """Result of quantising one batch.
 
     ``latents`` [B, P * C, T] straight-through sums of the chosen codes, parts stacked in order; ``codes`` [B, P, T, Q]
-    int64; ``levels_used`` counts the levels that were run; ``commitment`` scalar; ``perplexity`` [P, Q] (0 where unused).
+    int64; ``levels_used`` counts the levels that were run; ``commitment`` scalar; ``perplexity`` [P, Q] (0 where
+    unused).
     """
 
     latents: Tensor
@@ -36,7 +37,8 @@ class Codebook(nn.Module):
         num_codes: K.
         dim: C.
         decay: Share of the old statistics kept each step (0.99 in the paper).
-        reset_below: A code whose average count per step falls below this is replaced by a vector of the batch. It scales
+        reset_below: A code whose average count per step falls below this is replaced by a vector of the batch. It
+        scales
             with the tokens in a batch: 1.0 belongs to 16 tokens per code (``tokenizer.md`` 5).
     """
 
@@ -91,10 +93,10 @@ class Codebook(nn.Module):
 class ChainedQuantizer(nn.Module):
     """Residual quantisation of every part, each part hinted by the code just chosen for the part before it.
 
-    Per level: part 0 quantises its residual; part p > 0 quantises ``Conv([Lin(code of part p - 1); residual])`` but passes
-    on its *unconditioned* residual minus the code. Decoding needs only look-ups and sums. Source: SoulNet supplement,
-    chained residual quantisation (``method.md`` 4.2), with the transpose the release misses; one Lin and one causal Conv
-    per hop, shared over levels (ours).
+    Per level: part 0 quantises its residual; part p > 0 quantises ``Conv([Lin(code of part p - 1); residual])`` but
+    passes on its *unconditioned* residual minus the code. Decoding needs only look-ups and sums. Source: SoulNet
+    supplement, chained residual quantisation (``method.md`` 4.2), with the transpose the release misses; one Lin and
+    one causal Conv per hop, shared over levels (ours).
 
     Args:
         num_parts: P, 1 or more.
@@ -122,7 +124,7 @@ class ChainedQuantizer(nn.Module):
     def set_reset_below(self, value: float) -> None:
         """Change the reset threshold of every codebook (0 stops resets)."""
         for part in self.books:
-            for book in part:  # type: ignore[union-attr]
+            for book in part:  # type: ignore[attr-defined]
                 book.reset_below = value
 
     def forward(
@@ -178,5 +180,5 @@ class ChainedQuantizer(nn.Module):
         parts = []
         for part in range(codes.shape[1]):
             total = sum(self.books[part][level].codes[codes[:, part, :, level]] for level in range(used))  # type: ignore[index]
-            parts.append(total.transpose(1, 2))  # type: ignore[union-attr]
+            parts.append(total.transpose(1, 2))  # type: ignore[union-attr, attr-defined]
         return torch.cat(parts, dim=1)

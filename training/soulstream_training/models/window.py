@@ -1,12 +1,13 @@
 """Who may look at whom: the geometry of a tick, as index tensors shared by training and streaming.
 
-A *tick* starts at token time ``k0`` (a multiple of ``commit``). It plans ``planned`` tokens from ``k0`` on, looking at the
-``context`` committed tokens before ``k0``, and commits the first ``commit`` of them. Music is seen as tokens of the same
-four frames: up to ``k0 - fresh_past - 1`` from a cache that only grows, the last ``fresh_past`` and the coming ``planned``
-anew each tick, because what is not heard yet is extrapolated from the tick's own present.
+A *tick* starts at token time ``k0`` (a multiple of ``commit``). It plans ``planned`` tokens from ``k0`` on, looking at
+the ``context`` committed tokens before ``k0``, and commits the first ``commit`` of them. Music is seen as tokens of
+the same four frames: up to ``k0 - fresh_past - 1`` from a cache that only grows, the last ``fresh_past`` and the
+coming ``planned`` anew each tick, because what is not heard yet is extrapolated from the tick's own present.
 
-Training lays several ticks into one sequence: clean tokens (each with the view of the tick that committed it) and planned
-blocks. The masks below make that equal to streaming, token for token. Source: ours (ADR 3), after block diffusion.
+Training lays several ticks into one sequence: clean tokens (each with the view of the tick that committed it) and
+planned blocks. The masks below make that equal to streaming, token for token. Source: ours (ADR 3), after block
+diffusion.
 
 Letters: N query positions, M key positions, P parts. A position is (time, part), time-major.
 """
@@ -49,7 +50,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of one forward: ``time``, ``start`` (the ``k0`` of its tick), ``block`` (-1 clean, else planned block)."""
+    """Positions of one forward: ``time``, ``start`` (the ``k0`` of its tick), ``block`` (-1 clean, else which)."""
 
     time: Tensor
     start: Tensor

@@ -1,7 +1,7 @@
 """Checkpoints without code: safetensors for arrays, JSON for everything else.
 
-A *full* checkpoint resumes bit for bit (weights, averaged weights, optimiser, random states, step). A *weights* checkpoint
-is what lasts: averaged weights in half precision, the step and the config.
+A *full* checkpoint resumes bit for bit (weights, averaged weights, optimiser, random states, step). A *weights*
+checkpoint is what lasts: averaged weights in half precision, the step and the config.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ def load_weights(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, 
     """
     path = folder / f"{name}.safetensors"
     if not path.is_file() or not (folder / f"{name}.json").is_file():
-        raise ConfigError("WEIGHTS_MISSING", f"No weights at {path}.", "Train first, or name the folder with --weights.")
+        raise ConfigError(
+            "WEIGHTS_MISSING", f"No weights at {path}.", "Train first, or name the folder with --weights."
+        )
     state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     return state, json.loads((folder / f"{name}.json").read_text())

@@ -13,8 +13,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from ..losses.tokenizer import TokenizerLossWeights, tokenizer_loss
-from ..models.hrvq import Hrvq, HrvqConfig
+from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
+from soulstream_training.models.hrvq import Hrvq, HrvqConfig
+
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig
 from .motion_rows import WindowSampler, clip_stretches, load_clips, normalisation
@@ -58,7 +59,9 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
     torch.set_num_threads(recipe.threads)
     config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
     loss_weights = TokenizerLossWeights(**recipe.loss)
-    train = [s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)]
+    train = [
+        s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
+    ]
     model = Hrvq(config)
     mean, std = normalisation(train)
     model.mean.copy_(mean)
@@ -87,9 +90,11 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
         return tokenizer_loss(model, motion, made, quantised, loss_weights)
 
     def validate() -> dict[str, float]:
-        from ..evaluation.tokenizer import body_errors_mm
+        from soulstream_training.evaluation.tokenizer import body_errors_mm
 
-        rows = [s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)]
+        rows = [
+            s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
+        ]
         return {"mpjpe_body_mm": body_errors_mm(model, rows).local_mm}
 
     loop.run(step, validate)

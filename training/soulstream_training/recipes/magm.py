@@ -1,8 +1,8 @@
 """Recipe of the sampler's networks: windows of codes and music in, one stage of MAGM out.
 
 One step shows clean tokens (the committed context) and several planned blocks at once, under the mask that streaming
-uses (``models.window``). Mask stage: cross-entropy on masked positions, cosine ratio. Residual stage: one level per window,
-coarser levels given. Not supported here: alignment loss (needs the retrieval model), several processes.
+uses (``models.window``). Mask stage: cross-entropy on masked positions, cosine ratio. Residual stage: one level per
+window, coarser levels given. Not supported here: alignment loss (needs the retrieval model), several processes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.magm import Magm, MagmConfig
-from ..models.window import (
+from soulstream_training.models.magm import Magm, MagmConfig
+from soulstream_training.models.window import (
     HIDDEN,
     Layout,
     music_distance,
@@ -26,6 +26,7 @@ from ..models.window import (
     self_visible,
     training_layout,
 )
+
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig
 from .paired import Batch, PairedSampler
@@ -207,7 +208,7 @@ def train_magm(
 
 
 def validation_numbers(model: Magm, held_out: PairedSampler, recipe: MagmRecipe) -> dict[str, float]:
-    """Loss on fixed held-out windows with their music, and with the music hidden: the gap is what listening is worth."""
+    """Loss on fixed held-out windows with their music, and with the music hidden: the gap is what it hears."""
     numbers = {}
     for name in ("heard", "hidden"):
         generator = torch.Generator().manual_seed(1)

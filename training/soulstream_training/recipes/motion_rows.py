@@ -17,8 +17,7 @@ from torch import Tensor
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import representation
 from soulstream_engine.motion.mirror import mirror_rows
-
-from ..data.store import Clip, load_store
+from soulstream_training.data.store import Clip, load_store
 
 F32 = NDArray[np.float32]
 

@@ -1,4 +1,6 @@
-"""Windows of dance with music for the sampler: codes, the music each tick has heard, and its own extrapolation of the rest.
+"""Windows of dance with music for the sampler: codes, and what each tick hears.
+
+Music up to a tick's present is real; the rest is that tick's own extrapolation, made by the code that runs live.
 
 Letters: B batch, L tokens of a window, P parts, Q levels, F features, R ticks of a window.
 """
@@ -14,14 +16,13 @@ from torch import Tensor
 
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.extrapolate import extrapolate
-
-from ..models.hrvq import FRAMES_PER_TOKEN, Hrvq
-from ..models.window import Geometry
+from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, Hrvq
+from soulstream_training.models.window import Geometry
 
 F32 = NDArray[np.float32]
 
 LEAD_TOKENS = (1, 2, 3)
-"""Tokens between the last heard frame and the first planned one; drawn per window so that one model serves several leads."""
+"""Tokens between the last heard frame and the first planned one; drawn per window, for several leads."""
 LEAD_SHARES = (0.15, 0.7, 0.15)
 
 
@@ -29,8 +30,8 @@ LEAD_SHARES = (0.15, 0.7, 0.15)
 class Take:
     """One stretch of motion with the music it dances to, or none.
 
-    ``rows`` [T, D] motion features; ``renderings`` each [T', F] feature rows of the same frames (T' >= T), empty for motion
-    without music; ``weight`` multiplies its chance of being drawn.
+    ``rows`` [T, D] motion features; ``renderings`` each [T', F] feature rows of the same frames (T' >= T), empty for
+    motion without music; ``weight`` multiplies its chance of being drawn.
     """
 
     rows: F32
@@ -40,8 +41,11 @@ class Take:
 
 @dataclass(frozen=True)
 class Batch:
-    """``codes`` [B, L, P, Q]; ``bank_rows`` [B, M, 4, F] heard music tokens with ``bank_valid`` [B, M]; ``fresh_rows``
-    [B, R, fresh, 4, F] each tick's own view; ``keep`` [B] 0 where the music is hidden altogether."""
+    """A batch of windows.
+
+    ``codes`` [B, L, P, Q]; ``bank_rows`` [B, M, 4, F] heard music tokens with ``bank_valid`` [B, M]; ``fresh_rows``
+    [B, R, fresh, 4, F] each tick's own view; ``keep`` [B] 0 where the music is hidden altogether.
+    """
 
     codes: Tensor
     bank_rows: Tensor
@@ -72,7 +76,9 @@ class PairedSampler:
         need = self.first_row + (self.length + 1) * FRAMES_PER_TOKEN
         usable = [take for take in takes if take.rows.shape[0] >= need]
         if not usable:
-            raise ConfigError("TAKES_EMPTY", f"No take has {need} rows.", "Prepare longer clips or use fewer clean tokens.")
+            raise ConfigError(
+                "TAKES_EMPTY", f"No take has {need} rows.", "Prepare longer clips or use fewer clean tokens."
+            )
         self.codes = [self._all_phases(take.rows, tokenizer) for take in usable]
         self.takes = usable
         starts = np.array([take.rows.shape[0] - need + 1 for take in usable], np.float64)

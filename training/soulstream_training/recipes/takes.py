@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from soulstream_engine.motion.mirror import mirror_rows
 from soulstream_engine.motion.representation import encode_body
+from soulstream_training.data.music_dataset import MusicClip, load_music, read_music_index
+from soulstream_training.data.pairing import resample_motion
+from soulstream_training.data.store import Clip, load_store
 
-from ..data.music_dataset import MusicClip, load_music, read_music_index
-from ..data.pairing import resample_motion
-from ..data.store import Clip, load_store
 from .motion_rows import clip_stretches
 from .paired import Take
 

