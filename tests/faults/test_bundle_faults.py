@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.bundle_files import add_graph, write_bundle
+
 from soulstream_engine.bundle import MAX_BUNDLE_BYTES, load_bundle
 from soulstream_engine.errors import BundleError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.bundle_files import npz_bytes, write_bundle
+
 from soulstream_engine.arrays import read_arrays
 from soulstream_engine.bundle import load_bundle
 from soulstream_engine.errors import BundleError

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes.command import run_process
+
 from soulstream_engine.bundle import default_bundle_path
 from soulstream_engine.errors import BundleError
 

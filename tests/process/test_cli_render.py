@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from fakes.command import run_process
+
 from soulstream_engine.bundle import default_bundle_path, read_arrays
 from soulstream_engine.errors import BundleError
 from soulstream_engine.motion.skeleton import forward_kinematics

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.bundle_files import write_bundle
+
 from soulstream_engine.bundle import check_features, default_bundle_path, load_bundle, sha256_of
 from soulstream_engine.errors import BundleError
 

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from soulstream_engine.config import Config, describe_settings, resolve
 from soulstream_engine.errors import ConfigError
 

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from fakes.bundle_files import add_graph
 from onnx import TensorProto, helper
+
 from soulstream_engine.errors import BundleError
 from soulstream_engine.onnx_guard import check_graph
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes.bundle_files import add_graph, manifest_document
+
 from soulstream_engine.backends import open_backend
 from soulstream_engine.backends.base import Step, initial_states, next_states
 from soulstream_engine.errors import BackendError

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 import pytest
+
 from soulstream_engine.bundle import read_arrays
 from soulstream_engine.cli import take_files
 from soulstream_engine.cli.render import _shifted
