@@ -74,8 +74,9 @@ class Sampler(_Section):
     """Window and sampling numbers, in tokens unless the name says frames.
 
     A tick commits ``commit_tokens`` of the ``planned_tokens``; ``lead_frames`` is how far ahead of the music heard
-    the first committed frame lies. ``fresh_past_tokens`` of heard music are computed anew each tick. ``keep_share`` of the
-    codes may be drawn. The beat clock is moved by ``beat_offset_ms`` before the network sees it (measured on tuning music).
+    the first committed frame lies. ``fresh_past_tokens`` of heard music are computed anew each tick. ``keep_share`` of
+    the codes may be drawn. The beat clock is moved by ``beat_offset_ms`` before the network sees it (measured on tuning
+    music).
     """
 
     context_tokens: PositiveInt
