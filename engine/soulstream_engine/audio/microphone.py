@@ -32,7 +32,7 @@ _FIRST_BLOCK_S = 4.0
 _BACK_OFF_S = (0.5, 0.75, 1.1, 1.7, 2.5, 4.0, 5.0)
 """Pauses between attempts to open a lost device again; the last one repeats."""
 
-_RING_S = 1.0
+_RING_S = 1.5
 _POLL_S = 0.004
 
 

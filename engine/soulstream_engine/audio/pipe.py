@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from soulstream_engine.audio.decode import MAX_RATE, MIN_RATE, to_mono
 from soulstream_engine.audio.protocol import BLOCK_SAMPLES, start_now
 from soulstream_engine.clock import SAMPLE_RATE, monotonic_ns
-from soulstream_engine.errors import ConfigError
+from soulstream_engine.errors import AudioError, ConfigError
 from soulstream_engine.frames import AudioBlock
 
 _SAMPLE_TYPES = {"s16le": "<i2", "s16be": ">i2", "s24le": "s24le", "s32le": "<i4", "f32le": "<f4", "u8": "u1"}
@@ -118,7 +118,11 @@ class PipeSource:
         self._stopped.set()
 
     def blocks(self, align: Callable[[int], int] = start_now) -> Iterator[AudioBlock]:
-        """Yields blocks until the pipe ends. ``align``: see ``AudioSource``."""
+        """Yields blocks until the pipe ends. ``align``: see ``AudioSource``.
+
+        Raises:
+            AudioError: the pipe ended before the first sample.
+        """
         start_ns: int | None = None
         position = 0
         self.state, self.reason = "waiting", "no audio has arrived yet"
@@ -138,6 +142,10 @@ class PipeSource:
             yield AudioBlock(samples, position, start_ns + position * 1_000_000_000 // SAMPLE_RATE, late_ns > _STALL_NS)
             position += len(samples)
         self.state, self.reason = "ended", "standard input ended"
+        if start_ns is None and not self._stopped.is_set():
+            raise AudioError(
+                "AUDIO_PIPE_EMPTY", "Standard input ended without a sample (0 s).", "Check the program that feeds it."
+            )
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
         """Blocks of ``block_samples`` at 48 kHz (the last may be shorter)."""

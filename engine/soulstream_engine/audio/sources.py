@@ -10,11 +10,12 @@ the first sample of the block sounded (or should sound), so whoever maps sound t
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from soulstream_engine.audio.protocol import AudioSource
-from soulstream_engine.errors import ConfigError
+from soulstream_engine.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
     from soulstream_engine.audio.pipe import PipeFormat
@@ -54,9 +55,27 @@ def open_source(
     if spec == "-":
         from soulstream_engine.audio.pipe import PipeFormat, PipeSource
 
-        return PipeSource(sys.stdin.fileno(), pipe_format or PipeFormat())
+        return PipeSource(_standard_input(), pipe_format or PipeFormat())
     if not spec.strip():
         raise ConfigError("CONFIG_AUDIO", "--audio is empty.", "Use demo, mic, mic:NAME, - or a sound file.")
     from soulstream_engine.audio.paced import FileSource
 
     return FileSource(spec, play=play, loop=bool(loop))
+
+
+def _standard_input() -> int:
+    """Descriptor of standard input, which must not be a terminal."""
+    try:
+        descriptor = sys.stdin.fileno()
+        is_terminal = os.isatty(descriptor)
+    except (AttributeError, OSError, ValueError) as error:
+        raise AudioError(
+            "AUDIO_PIPE_MISSING", "Standard input is closed.", "Pipe raw samples in, or name a file."
+        ) from error
+    if is_terminal:
+        raise AudioError(
+            "AUDIO_PIPE_MISSING",
+            "Standard input is a terminal, not a pipe with raw samples.",
+            "For example: arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -",
+        )
+    return descriptor

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from soulstream_engine.audio.decode import check_audio, decode_blocks, load_audio
 from soulstream_engine.errors import AudioError
 

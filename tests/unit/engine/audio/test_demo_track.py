@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from soulstream_engine.audio.demo_track import DEMO_SECONDS, SECTIONS, demo_beats_s, render_demo_track
 from soulstream_engine.clock import SAMPLE_RATE
 

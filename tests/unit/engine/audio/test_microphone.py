@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from soulstream_engine.audio import microphone, portaudio
 from soulstream_engine.audio.microphone import MicrophoneSource
 from soulstream_engine.clock import monotonic_ns

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from soulstream_engine.audio.ring import AudioRing
 
 RATE = 1000

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from soulstream_engine.audio import portaudio
 from soulstream_engine.audio.paced import PacedSource
 from soulstream_engine.audio.pipe import PipeFormat, PipeSource
@@ -135,6 +136,25 @@ def test_a_stalled_pipe_moves_what_follows() -> None:
     assert (second.captured_ns - first.captured_ns) / 1e9 > 0.35
     assert second.first_sample == 480
     assert source.stalls == 1
+
+
+def test_a_pipe_without_a_sample_is_an_error() -> None:
+    descriptor = pipe_with(b"")
+    with pytest.raises(AudioError, match="without a sample"):
+        list(PipeSource(descriptor, PipeFormat()).blocks())
+    os.close(descriptor)
+
+
+def test_a_terminal_is_not_taken_for_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pty
+    import sys
+
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(AudioError, match="is a terminal"):
+            open_source("-")
+    os.close(controller)
 
 
 @pytest.mark.parametrize(
