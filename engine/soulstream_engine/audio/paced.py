@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from soulstream_engine.audio.demo_track import render_demo_track
 from soulstream_engine.audio.player import Player
 from soulstream_engine.audio.protocol import BLOCK_SAMPLES, start_now
 from soulstream_engine.clock import SAMPLE_RATE, monotonic_ns
+from soulstream_engine.errors import AudioError
 from soulstream_engine.frames import AudioBlock
 
 _QUEUE_AHEAD_SAMPLES = SAMPLE_RATE // 2
@@ -26,7 +28,8 @@ class PacedSource:
     Args:
         description: What is listened to, for people.
         pieces: Called for every pass over the track; yields samples [N] float32, any N.
-        play: Also play on the default output device.
+        play: Also play on the default output device. ``None``: if there is one; it is looked for when the blocks are
+            asked for, so that opening the source costs nothing.
         loop: Start again at the end.
 
     Raises:
@@ -38,7 +41,7 @@ class PacedSource:
     reconnects = 0
 
     def __init__(
-        self, description: str, pieces: Callable[[], Iterator[NDArray[np.float32]]], *, play: bool, loop: bool
+        self, description: str, pieces: Callable[[], Iterator[NDArray[np.float32]]], *, play: bool | None, loop: bool
     ) -> None:
         self.description = description
         self.state = "idle"
@@ -46,6 +49,7 @@ class PacedSource:
         self._pieces = pieces
         self._loop = loop
         self._stopped = threading.Event()
+        self._plays_if_possible = play is None
         self._player = Player() if play else None
 
     def close(self) -> None:
@@ -56,6 +60,16 @@ class PacedSource:
 
     def blocks(self, align: Callable[[int], int] = start_now) -> Iterator[AudioBlock]:
         """Yields blocks until the end of the track (for ever when looping). ``align``: see ``AudioSource``."""
+        if self._plays_if_possible:
+            with contextlib.suppress(AudioError):
+                self._player = Player()
+        try:
+            yield from self._paced(align)
+        finally:
+            if self._player is not None:
+                self._player.close()
+
+    def _paced(self, align: Callable[[int], int]) -> Iterator[AudioBlock]:
         position = 0
         start_ns: int | None = None
         waiting: list[NDArray[np.float32]] = []  # fed to the player, not yet due for the dancer
@@ -113,14 +127,14 @@ class FileSource(PacedSource):
 
     Args:
         path: The file.
-        play: Also play it on the default output device.
+        play: Also play it on the default output device; ``None``: if there is one.
         loop: Start again at the end.
 
     Raises:
         AudioError: the file cannot be read, or ``play`` is set and there is no output device.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, play: bool = False, loop: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, play: bool | None = False, loop: bool = False) -> None:
         from soulstream_engine.audio.decode import check_audio, decode_blocks
 
         check_audio(path)  # complain now, not when the music should start
@@ -131,14 +145,14 @@ class DemoSource(PacedSource):
     """The built-in track in real time.
 
     Args:
-        play: Also play it on the default output device.
+        play: Also play it on the default output device; ``None``: if there is one.
         loop: Start again at the end.
 
     Raises:
         AudioError: ``play`` is set and there is no output device.
     """
 
-    def __init__(self, *, play: bool = False, loop: bool = True) -> None:
+    def __init__(self, *, play: bool | None = False, loop: bool = True) -> None:
         self._track: NDArray[np.float32] | None = None
         super().__init__("built-in track", self._render, play=play, loop=loop)
 

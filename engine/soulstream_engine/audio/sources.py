@@ -27,13 +27,14 @@ MICROPHONE_PREFIX = "mic:"
 
 
 def open_source(
-    spec: str, *, play: bool = False, loop: bool | None = None, pipe_format: PipeFormat | None = None
+    spec: str, *, play: bool | None = False, loop: bool | None = None, pipe_format: PipeFormat | None = None
 ) -> AudioSource:
     """Opens a source.
 
     Args:
         spec: ``demo``, ``mic``, ``mic:NAME``, ``-`` or the name of a sound file.
         play: Also play a file or the built-in track on the default output device; a missing device is an error.
+            ``None``: play if there is a device, which is opened with the first block.
         loop: Start again at the end. ``None``: the built-in track loops, files do not.
         pipe_format: How the raw samples on standard input look; mono 16 bit 48 kHz when ``None``.
 

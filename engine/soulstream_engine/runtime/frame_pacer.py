@@ -27,8 +27,11 @@ OUTPUT_RATES = (30, 60)
 CHOOSE_AHEAD_NS = 5_000_000
 """How long before its deadline a pose is chosen. Ours: choosing takes up to 2 ms."""
 
-JUMP_AFTER_FRAMES = 3
-"""Frames owed after which the pacer skips instead of catching up. Source: reliability B3."""
+JUMP_AFTER_FRAMES = 8
+"""Motion frames (a quarter of a second) owed after which the pacer skips instead of catching up.
+
+Ours: a skipped frame is a hole in every recording, and 8 frames are caught up within 0.1 s.
+"""
 
 _TICKS_PER_PERIOD = 4  # a catching-up pacer sends at most this many frames in one period
 
@@ -126,8 +129,8 @@ class FramePacer:
         self._last_index = -1
         self.num_frames = num_frames
         """Indices to send in all; may be set while running."""
-        self.jump_after_frames = JUMP_AFTER_FRAMES
-        """Frames owed after which some are skipped; larger while the process is still loading things."""
+        self.jump_after_frames = JUMP_AFTER_FRAMES * fps // FPS
+        """Output frames owed after which some are skipped; larger while the process is still loading things."""
         self.next_index = 0
         """Index of the output frame that is sent next."""
         self.counts = PacerCounts()

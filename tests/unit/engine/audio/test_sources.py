@@ -69,6 +69,17 @@ def test_a_looping_source_goes_on_without_a_gap() -> None:
     assert np.array_equal(np.concatenate(taken), np.concatenate([ramp(700)] * 3)[:1440])
 
 
+def test_playing_if_possible_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> object:
+        raise OSError("PortAudio library not found")
+
+    monkeypatch.setattr(portaudio.importlib, "import_module", refuse)
+    source = PacedSource("ramp", lambda: iter([ramp(960)]), play=None, loop=False)
+    assert len(list(source.blocks())) == 2
+    with pytest.raises(AudioError, match="libportaudio2"):
+        PacedSource("ramp", lambda: iter([ramp(960)]), play=True, loop=False)
+
+
 def test_the_built_in_track_opens_and_closes() -> None:
     source = open_source("demo")
     first = next(iter(source.blocks()))
