@@ -23,13 +23,14 @@ REST_JOINTS_M: F32 = forward_kinematics(
 ).astype(np.float32)
 """World positions [52, 3] of the joints in the rest pose, metres."""
 
-CORAL, INDIGO, SKIN, HAIR, WHITE, INK = (
+CORAL, INDIGO, SKIN, HAIR, WHITE, INK, LIPS = (
     (240, 84, 72),
     (52, 58, 128),
     (226, 158, 122),
     (58, 38, 48),
     (232, 232, 230),
     (36, 28, 36),
+    (176, 66, 70),
 )
 """Colours of the parts, sRGB (ours)."""
 
@@ -62,10 +63,13 @@ def build_body() -> list[BodyPart]:
     """All parts of the dancer in the rest pose. Takes about a second."""
     parts = [
         _part("top", _top(), CORAL, step_m=0.014),
-        _part("trousers", _trousers(), INDIGO, step_m=0.014),
+        _part("trousers", _trousers(), INDIGO, step_m=0.014, softness_m=0.04),
         _part("head", _head(), SKIN, step_m=0.009),
         _part("hair", _hair(), HAIR, step_m=0.011),
-        _part("eyes", _eyes(), INK, step_m=0.004),
+        _part("brows", _brows(), INK, step_m=0.0025),
+        _part("mouth", _mouth(), LIPS, step_m=0.0025),
+        _part("left_eye", _eye(1), INK, step_m=0.003),
+        _part("right_eye", _eye(-1), INK, step_m=0.003),
     ]
     for side in ("left", "right"):
         parts.append(_part(f"{side}_hand", _hand(side), SKIN, step_m=0.005, softness_m=0.005))
@@ -125,7 +129,7 @@ def _head_cone(start: Point, end: Point, radii_mm: Radii, blend_mm: float, squas
 def _top() -> list[Cone]:
     """Torso and long sleeves."""
     cones = [
-        _cone("pelvis", _at("pelvis", 0, 0, 16), _at("pelvis", 0, 70, 12), (130, 108), 50, _FLAT),
+        _cone("pelvis", _at("pelvis", 0, 35, 14), _at("pelvis", 0, 75, 12), (112, 107), 50, _FLAT),
         _cone("spine1", _at("spine1", 0, -40, 12), _at("spine1", 0, 60, 12), (106, 102), 50, _FLAT),
         _cone("spine2", _at("spine2", 0, -50, 12), _at("spine2", 0, 40, 12), (104, 124), 50, _FLAT),
         _cone("spine3", _at("spine3", -35, -10, 8), _at("spine3", 35, -10, 8), (112, 112), 50, _FLAT),
@@ -148,7 +152,7 @@ def _top() -> list[Cone]:
 def _trousers() -> list[Cone]:
     """Hips and legs."""
     cones = [
-        _cone("pelvis", _at("pelvis", -56, -22, 20), _at("pelvis", 56, -22, 20), (92, 92), 40, (1.0, 1.0, 0.88)),
+        _cone("pelvis", _at("pelvis", -60, -16, 20), _at("pelvis", 60, -16, 20), (88, 88), 30, (1.0, 1.0, 0.88)),
         _cone("pelvis", _at("pelvis", 0, 0, 16), _at("pelvis", 0, 45, 16), (130, 124), 40, (1.0, 1.0, 0.76)),
     ]
     for side, sign in (("left", 1), ("right", -1)):
@@ -157,7 +161,7 @@ def _trousers() -> list[Cone]:
         calf = _at(shin, 0, -126, -14)
         cones += [
             _cone("pelvis", _at(thigh, -8 * sign, 22, -72), _at(thigh, 0, -2, -68), (68, 60), 40),
-            _cone(thigh, _at(thigh, 4 * sign, -10, -12), _mix(hip, knee, 0.5), (87, 70), 40),
+            _cone(thigh, _at(thigh, 4 * sign, -10, -12), _mix(hip, knee, 0.5), (87, 70), 60),
             _cone(thigh, _mix(hip, knee, 0.45), knee, (71.5, 54), 12),
             _cone(shin, knee, calf, (53, 53), 12),
             _cone(shin, calf, _mix(knee, ankle, 0.94), (53, 42), 12),
@@ -187,15 +191,22 @@ def _hair() -> list[Cone]:
     ]
 
 
-def _eyes() -> list[Cone]:
-    """Two eyes and two brows, enough to see where she looks."""
-    cones = []
-    for sign in (1, -1):
-        cones += [
-            _head_cone((34 * sign, 80, 99), (34 * sign, 73, 99), (11, 11), 2, (1.0, 1.0, 0.7)),
-            _head_cone((22 * sign, 103, 108), (46 * sign, 104, 99), (4.8, 3.6), 2),
-        ]
-    return cones
+def _eye(sign: int) -> list[Cone]:
+    """One eye; it is hidden for the time of a blink."""
+    return [_head_cone((34 * sign, 81, 104), (34 * sign, 74, 103.5), (10, 10), 2, (1.0, 1.0, 0.6))]
+
+
+def _brows() -> list[Cone]:
+    """Two brows, enough to see where she looks."""
+    return [_head_cone((23 * sign, 104, 111), (45 * sign, 105, 99.5), (4.6, 3.6), 2) for sign in (1, -1)]
+
+
+def _mouth() -> list[Cone]:
+    """A small mouth."""
+    return [
+        _head_cone((0, 20, 98.5), (14, 24, 97.5), (5, 3.5), 2),
+        _head_cone((0, 20, 98.5), (-14, 24, 97.5), (5, 3.5), 2),
+    ]
 
 
 def _hand(side: str) -> list[Cone]:

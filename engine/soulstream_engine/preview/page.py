@@ -9,7 +9,6 @@ from typing import Any
 import viser
 
 from soulstream_engine.frames import Provenance, StatusSnapshot
-from soulstream_engine.motion.skeleton import forward_kinematics
 from soulstream_engine.preview.guard import guarded
 from soulstream_engine.preview.shared_pose import PoseMemory, SharedPose
 from soulstream_engine.preview.stage import Stage
@@ -86,9 +85,7 @@ class _Page:
         if self._first_index is None:
             self._first_index = frame.index
         if self._server.get_clients():
-            self._stage.show(
-                forward_kinematics(frame.root_m, frame.joint_wxyz), frame.joint_wxyz, now_s - self._shown_s
-            )
+            self._stage.show(frame, now_s - self._shown_s)
         self._shown_s = now_s
 
     def _show_panel(self, memory: PoseMemory, now_s: float) -> None:

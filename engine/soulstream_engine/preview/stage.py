@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soulstream_engine.motion.skeleton import global_rotations
-from soulstream_engine.preview.body import REST_JOINTS_M, build_body
+from soulstream_engine.frames import PoseFrame
+from soulstream_engine.motion.faces import ARKIT_INDEX
+from soulstream_engine.motion.skeleton import forward_kinematics, global_rotations
+from soulstream_engine.preview.body import REST_JOINTS_M, BodyPart, build_body
 
 F32 = NDArray[np.float32]
 
 FLOOR_SQUARE_M = 1.0
 """Side of the floor's squares, metres."""
 
+_EYES = {"left_eye": ARKIT_INDEX["eyeBlinkLeft"], "right_eye": ARKIT_INDEX["eyeBlinkRight"]}
+_BLINK = 0.5  # an eye is shut above this weight
 _FOLLOW_TIME_S = 1.2  # the stage closes most of a gap in this time
 _FOLLOW_FREE_M = 0.25  # steps shorter than this move the dancer, not the stage
 
@@ -61,29 +65,32 @@ class Stage:
             plane_color=_FLOOR,
             plane_opacity=0.0,
         )
-        self._parts = [_add_part(scene, part) for part in build_body()]
+        body = build_body()
+        self._parts = {part.name: _add_part(scene, part) for part in body}
+        self._bones = [(self._parts[part.name].bones, part.bones.tolist()) for part in body]
         self._follow_m = np.zeros(2)
         server.initial_camera.position = (1.15, 1.35, 3.35)
         server.initial_camera.look_at = (0.0, 0.92, 0.0)
         server.initial_camera.fov = 0.66
 
-    def show(self, joints_m: F32, joint_wxyz: F32, elapsed_s: float) -> None:
+    def show(self, frame: PoseFrame, elapsed_s: float) -> None:
         """Pose the dancer.
 
         Args:
-            joints_m: World positions [52, 3], metres.
-            joint_wxyz: Parent-local rotations [52, 4].
+            frame: The pose.
             elapsed_s: Time since the last call, seconds; how far the stage may glide.
         """
-        world_wxyz = global_rotations(joint_wxyz)
-        self._glide(joints_m[0, [0, 2]], elapsed_s)
+        world_wxyz = global_rotations(frame.joint_wxyz)
+        self._glide(frame.root_m[[0, 2]], elapsed_s)
         shift = np.array([self._follow_m[0], 0.0, self._follow_m[1]])
-        positions = joints_m - shift
+        positions = forward_kinematics(frame.root_m, frame.joint_wxyz) - shift
         with self._server.atomic():
-            for bones, joints in self._parts:
+            for bones, joints in self._bones:
                 for bone, joint in zip(bones, joints, strict=True):
                     bone.position = positions[joint]
                     bone.wxyz = world_wxyz[joint]
+            for name, column in _EYES.items():
+                self._parts[name].visible = bool(frame.face[column] < _BLINK)
             self._floor.position = -(shift % FLOOR_SQUARE_M)
         self._server.flush()
 
@@ -98,9 +105,9 @@ class Stage:
             self._follow_m = self._follow_m + gap * (1.0 - _FOLLOW_FREE_M / distance) * share
 
 
-def _add_part(scene: Any, part: Any) -> tuple[Any, list[int]]:
-    """One mesh of the body, in the rest pose; returns its bones and their joints."""
-    handle = scene.add_mesh_skinned(
+def _add_part(scene: Any, part: BodyPart) -> Any:
+    """One mesh of the body, in the rest pose; returns its handle."""
+    return scene.add_mesh_skinned(
         f"/dancer/{part.name}",
         part.mesh.vertices_m,
         part.mesh.faces,
@@ -109,7 +116,6 @@ def _add_part(scene: Any, part: Any) -> tuple[Any, list[int]]:
         skin_weights=part.weights,
         color=part.color,
     )
-    return handle.bones, part.bones.tolist()
 
 
 def _add_lights(scene: Any) -> None:
