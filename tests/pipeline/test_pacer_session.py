@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+
 from soulstream_engine.audio.paced import PacedSource
 from soulstream_engine.errors import BundleError, ConfigError, InvariantError
 from soulstream_engine.frames import FeatureFrame, PoseFrame, Provenance, StatusSnapshot
