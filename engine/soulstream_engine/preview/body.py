@@ -161,7 +161,7 @@ def _trousers() -> list[Cone]:
         calf = _at(shin, 0, -126, -14)
         cones += [
             _cone("pelvis", _at(thigh, -8 * sign, 22, -72), _at(thigh, 0, -2, -68), (68, 60), 40),
-            _cone(thigh, _at(thigh, 4 * sign, -10, -12), _mix(hip, knee, 0.5), (87, 70), 60),
+            _cone(thigh, _at(thigh, 4 * sign, -10, -12), _mix(hip, knee, 0.5), (85, 70), 26),
             _cone(thigh, _mix(hip, knee, 0.45), knee, (71.5, 54), 12),
             _cone(shin, knee, calf, (53, 53), 12),
             _cone(shin, calf, _mix(knee, ankle, 0.94), (53, 42), 12),
