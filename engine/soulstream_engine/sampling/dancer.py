@@ -80,6 +80,7 @@ class Dancer:
         self._epoch_tick = -1
         self._ticks = 0
         self._next_frame: int | None = None
+        self._given_until = 0
 
     @property
     def is_dancing(self) -> bool:
@@ -103,12 +104,16 @@ class Dancer:
         self._heard = frame.index
 
     def start(self) -> int:
-        """Begin an epoch after the frame heard last; returns its first motion frame."""
+        """Begin an epoch; returns its first motion frame.
+
+        That is the first frame after the one heard last and the lead. After a pause shorter than what was already given
+        out it is the next frame that was not: no frame is planned twice.
+        """
         self._window.reset()
         self._decoder_states = dict(self._initial)
         self._epoch += 1
         self._epoch_tick = 0
-        self._next_frame = self._heard + 1 + self.settings.lead_frames
+        self._next_frame = max(self._heard + 1 + self.settings.lead_frames, self._given_until)
         return self._next_frame
 
     def stop(self) -> None:
@@ -139,6 +144,7 @@ class Dancer:
         self._ticks += 1
         self._epoch_tick += 1
         self._next_frame = first + self.commit_frames
+        self._given_until = start + len(motion)
         return MotionChunk(motion, start, self._epoch, codes.astype(np.int32))
 
     def _music_for(self, first: int) -> tuple[F32, NDArray[np.bool_]]:

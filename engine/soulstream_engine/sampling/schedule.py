@@ -52,7 +52,7 @@ def tick_noise(seed: int, tick: int, *, iterations: int, levels: int, positions:
 
     Live: allocates.
     """
-    generator = np.random.Generator(np.random.Philox(key=[seed & 0xFFFFFFFFFFFFFFFF, tick]))
+    generator = np.random.Generator(np.random.Philox(key=np.array([seed & 0xFFFFFFFFFFFFFFFF, tick], np.uint64)))
     rounds = iterations + levels - 1
     gumbel = generator.gumbel(size=(rounds, positions, num_codes)).astype(np.float32)
     return TickNoise(gumbel[:iterations], gumbel[iterations:])
