@@ -69,13 +69,18 @@ def load_full(
     for key, value in tensors.items():
         head, _, rest = key.partition("/")
         groups.setdefault(head, {})[rest] = value
-    expected, found = set(model.state_dict()), set(groups["model"])
-    if expected != found:
+    expected, found = model.state_dict(), groups["model"]
+    shapes = [
+        f"{name} is {list(found[name].shape)}, not {list(value.shape)}"
+        for name, value in expected.items()
+        if name in found and found[name].shape != value.shape
+    ]
+    if expected.keys() != found.keys() or shapes:
         raise ConfigError(
             "CHECKPOINT_MISMATCH",
-            f"{folder / 'last.safetensors'} does not fit this model: missing {sorted(expected - found)[:5]}, "
-            f"unexpected {sorted(found - expected)[:5]}.",
-            "Train into another folder with --out, or delete this one.",
+            f"{folder / 'last.safetensors'} does not fit this model: missing {sorted(set(expected) - set(found))[:5]}, "
+            f"unexpected {sorted(set(found) - set(expected))[:5]}, other sizes {shapes[:5]}.",
+            "Train into another folder with --runs, or delete this one.",
         )
     model.load_state_dict(groups["model"])
     for key, value in groups["averaged"].items():

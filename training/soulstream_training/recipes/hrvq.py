@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor
 
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
@@ -19,6 +19,7 @@ from soulstream_training.models.hrvq import Hrvq, HrvqConfig
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig
 from .motion_rows import WindowSampler, clip_stretches, load_clips, normalisation
+from .settings import check_table
 
 WEIGHTS_NAME = "hrvq"
 
@@ -43,6 +44,16 @@ class HrvqRecipe(BaseModel):
     model: dict[str, Any] = {}
     loss: dict[str, float] = {}
 
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_table(value, HrvqConfig)
+
+    @field_validator("loss")
+    @classmethod
+    def _check_loss(cls, value: dict[str, float]) -> dict[str, float]:
+        return check_table(value, TokenizerLossWeights)
+
 
 def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path | None = None) -> Hrvq:
     """Train (or go on training) the tokenizer.
@@ -62,6 +73,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
     train = [
         s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
     ]
+    torch.manual_seed(recipe.seed)
     model = Hrvq(config)
     mean, std = normalisation(train)
     model.mean.copy_(mean)
@@ -87,7 +99,8 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
             model.quantizer.set_reset_below(0.0)
         motion = sampler.draw(recipe.batch, generator)
         made, quantised = model(motion, generator)
-        return tokenizer_loss(model, motion, made, quantised, loss_weights)
+        with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
+            return tokenizer_loss(model, motion, made, quantised, loss_weights)
 
     def validate() -> dict[str, float]:
         from soulstream_training.evaluation.tokenizer import body_errors_mm

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +30,7 @@ from soulstream_training.models.window import (
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig
 from .paired import Batch, PairedSampler
+from .settings import check_table
 
 STAGE_NAMES = ("magm_mask", "magm_residual")
 
@@ -56,6 +57,11 @@ class MagmRecipe(BaseModel):
     threads: int = 1
     save_every_s: float = 120.0
     model: dict[str, Any] = {}
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_table(value, MagmConfig, without=("first_level",))
 
 
 def window_logits(
