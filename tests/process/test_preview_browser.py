@@ -43,7 +43,7 @@ FLAGS = (
 def frame(index: int) -> PoseFrame:
     wxyz = np.zeros((52, 4), np.float32)
     wxyz[:, 0] = 1
-    root = np.array([0, PELVIS_REST_HEIGHT_M, 0], np.float32)
+    root = np.array([20, PELVIS_REST_HEIGHT_M, -3], np.float32)  # far away: the stage must have followed her
     return PoseFrame(index, root, wxyz, np.zeros(52, np.float32), np.zeros(4, np.float32), Provenance.GENERATED)
 
 

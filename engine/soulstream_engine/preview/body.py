@@ -129,7 +129,7 @@ def _head_cone(start: Point, end: Point, radii_mm: Radii, blend_mm: float, squas
 def _top() -> list[Cone]:
     """Torso and long sleeves."""
     cones = [
-        _cone("pelvis", _at("pelvis", 0, 35, 14), _at("pelvis", 0, 75, 12), (112, 107), 50, _FLAT),
+        _cone("pelvis", _at("pelvis", 0, 88, 12), _at("pelvis", 0, 100, 12), (105, 105), 50, _FLAT),
         _cone("spine1", _at("spine1", 0, -40, 12), _at("spine1", 0, 60, 12), (106, 102), 50, _FLAT),
         _cone("spine2", _at("spine2", 0, -50, 12), _at("spine2", 0, 40, 12), (104, 124), 50, _FLAT),
         _cone("spine3", _at("spine3", -35, -10, 8), _at("spine3", 35, -10, 8), (112, 112), 50, _FLAT),

@@ -69,8 +69,8 @@ class Stage:
         self._parts = {part.name: _add_part(scene, part) for part in body}
         self._bones = [(self._parts[part.name].bones, part.bones.tolist()) for part in body]
         self._follow_m = np.zeros(2)
-        server.initial_camera.position = (1.15, 1.35, 3.35)
-        server.initial_camera.look_at = (0.0, 0.92, 0.0)
+        server.initial_camera.position = (1.2, 1.4, 3.7)
+        server.initial_camera.look_at = (0.0, 1.0, 0.0)
         server.initial_camera.fov = 0.66
 
     def show(self, frame: PoseFrame, elapsed_s: float) -> None:
