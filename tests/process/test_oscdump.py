@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.osc.sender import VmcSender
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
+
 from soulstream_engine.errors import InvariantError
 from soulstream_engine.osc.template import MAX_DATAGRAM_BYTES, BundleTemplate, MessageSpec, Slot
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
+
 from soulstream_clients.osc_parser import MalformedPacketError, OscMessage, parse_packet
 
 BUNDLE = b"#bundle\0" + struct.pack(">Q", 1)

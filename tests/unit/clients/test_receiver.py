@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pythonosc.osc_message_builder import build_msg
+
 from soulstream_clients import receiver
 from soulstream_clients.receiver import MAX_NAMES, FrameCollector
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import ConfigError, SinkError
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.osc.sender import VmcSender

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.osc.target import FaceNames, RootMotion, VmcOptions, VmcTarget, parse_target
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 from scipy.spatial.transform import Rotation
+
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.faces import ARKIT_NAMES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion.skeleton import JOINT_INDEX
 from soulstream_engine.preview.body import REST_JOINTS_M, BodyPart, build_body
 from soulstream_engine.preview.surface import Cone, melt, surface
@@ -54,4 +55,4 @@ def test_the_middle_of_a_limb_follows_its_own_bone(body: dict[str, BodyPart]) ->
         part = body[name]
         middle = (REST_JOINTS_M[JOINT_INDEX[bone]] + REST_JOINTS_M[JOINT_INDEX[child]]) / 2
         nearest = np.argmin(np.linalg.norm(part.mesh.vertices_m - middle, axis=1))
-        assert part.weights[nearest, part.bones.tolist().index(JOINT_INDEX[bone])] > 0.95
+        assert part.weights[nearest, part.bones.tolist().index(JOINT_INDEX[bone])] > 0.9

@@ -5,10 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
-from soulstream_engine.errors import InvariantError
-from soulstream_engine.preview.guard import Guard, guarded
 from websockets.datastructures import Headers
 from websockets.http11 import Request
+
+from soulstream_engine.errors import InvariantError
+from soulstream_engine.preview.guard import Guard, guarded
 
 GOOD_HOST, GOOD_ORIGIN = "127.0.0.1:8080", "http://127.0.0.1:8080"
 

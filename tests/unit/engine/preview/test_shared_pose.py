@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from soulstream_engine.frames import PoseFrame, Provenance, StatusSnapshot
 from soulstream_engine.preview.shared_pose import PoseMemory
 
