@@ -19,18 +19,18 @@ A model that cannot be loaded ends the session with its error. Anything later is
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from soulstream_engine.audio.protocol import AudioSource
 from soulstream_engine.clock import FPS, monotonic_ns
 from soulstream_engine.errors import ConfigError, InvariantError, SoulstreamError
 from soulstream_engine.frames import Provenance, StatusSnapshot
+from soulstream_engine.runtime import real_time
 from soulstream_engine.runtime.events import Event, EventLog
 from soulstream_engine.runtime.frame_buffer import FrameBuffer
 from soulstream_engine.runtime.frame_chooser import FrameChooser
@@ -50,10 +50,6 @@ _COLLECT_S = 5.0
 _JOIN_S = 0.8
 _LOADING_JUMP_FRAMES = 15
 """While libraries load, which stops all threads for moments, up to this many owed frames are sent late. Ours."""
-
-_PACER_NICENESS, _INFERENCE_NICENESS = -10, -5
-"""Priorities asked for on Linux; users who may not have them get the normal one. On a machine with four times too much
-to do, the 99th percentile of lateness fell to about a third. Ours, measured."""
 
 _REST_AT_END_FRAMES = 2 * FPS
 """Motion frames that are shown after the end of a file: the last ones and the way to rest. Ours."""
@@ -149,16 +145,15 @@ class Session:
             self.events,
         )
         self._pacer, self._worker = pacer, worker
-        pacer_thread = threading.Thread(target=_run_at, args=(_PACER_NICENESS, pacer.run), name="pacer", daemon=True)
-        worker_thread = threading.Thread(
-            target=_run_at, args=(_INFERENCE_NICENESS, worker.run), name="inference", daemon=True
-        )
+        pacer_thread = threading.Thread(target=pacer.run, name="pacer", daemon=True)
+        worker_thread = threading.Thread(target=worker.run, name="inference", daemon=True)
         with ExitStack() as stack:
             stack.enter_context(self.events.catching_thread_crashes())
             stack.enter_context(_live_interpreter())
             stack.enter_context(_stop_signals(self.stop))
             keys = stack.enter_context(KeyReader()) if self._use_keys else None
             pacer_thread.start()
+            real_time.ask_for(pacer_thread)
             worker_thread.start()
             try:
                 self._watch(pacer, worker, pacer_thread, worker_thread, keys)
@@ -221,6 +216,8 @@ class Session:
             if worker.ready.is_set() and not is_warm:
                 is_warm = True
                 gc.freeze()
+                real_time.ask_for(worker_thread)
+                real_time.ask_for(threading.current_thread())
                 pacer.jump_after_frames = JUMP_AFTER_FRAMES * self._fps // FPS
             if not worker_thread.is_alive() and not worker.has_ended:
                 worker.has_ended = True
@@ -292,23 +289,16 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float, de
         )
 
 
-def _run_at(niceness: int, body: Callable[[], None]) -> None:
-    """Runs a thread's body with another priority, where the system allows that."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
-    body()
-
-
 @contextmanager
 def _live_interpreter() -> Iterator[None]:
-    """Short thread switches and no automatic garbage collection while live. Source: style 8 (measured there)."""
+    """Short thread switches, no automatic garbage collection while live. Source: style 8, measured."""
     interval_s, was_collecting = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(0.0005)
     gc.disable()
     try:
         yield
     finally:
+        real_time.give_up()
         sys.setswitchinterval(interval_s)
         gc.unfreeze()
         if was_collecting:
