@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.runtime.frame_buffer import FrameBuffer
 

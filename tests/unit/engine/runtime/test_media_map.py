@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from soulstream_engine.clock import frame_due_ns
 from soulstream_engine.runtime.media_map import MediaMap
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.frames import Provenance
 from soulstream_engine.runtime.events import Event, EventLog

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import AudioError, BackendError, BundleError
 from soulstream_engine.frames import AudioBlock, PoseFrame, Provenance
 from soulstream_engine.runtime.events import EventLog
