@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from soulstream_engine.errors import InvariantError
 from soulstream_engine.features.extrapolate import extrapolate, read_clock, write_clock
 from soulstream_engine.frames import FeatureFrame, MotionChunk
 
@@ -128,15 +129,20 @@ class Dancer:
 
         Returns:
             The committed frames, or ``None``. Chunks of one epoch follow each other without gaps; the first lacks the
-            ``look_ahead_frames`` that the decoder still owes.
+            ``look_ahead_frames`` that the decoder still owes. If the network's scores or motion are not finite, neither
+            is the chunk: its frames are due all the same, and the receiver fills them and starts anew.
         """
         self.listen(frame)
         if self._next_frame is None or self._heard + 1 + self.settings.lead_frames < self._next_frame:
             return None
         first = self._next_frame
         rows, valid = self._music_for(first)
-        codes = self._code_source(self._ticks, rows, valid)
-        motion = self._decode(codes)
+        try:
+            codes = self._code_source(self._ticks, rows, valid)
+            motion = self._decode(codes)
+        except InvariantError:
+            codes = np.zeros((self.shape.num_parts, self.shape.levels, self.shape.commit), np.int64)
+            motion = np.full_like(self._decode(codes), np.nan)
         start = first - self.settings.look_ahead_frames
         if self._epoch_tick == 0:
             motion = motion[self.settings.look_ahead_frames :]

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from soulstream_engine.errors import InvariantError
+
 from .masked import Codes, SamplerSettings, plan_tokens
 from .schedule import F32, tick_noise
 
@@ -114,6 +116,10 @@ class TokenWindow:
 
         Returns:
             Committed codes [P, Q, commit] int64.
+
+        Raises:
+            InvariantError: If the network gives scores that are not finite; the window must then be reset, because its
+                memory may hold them too.
         """
         shape = self.shape
         valid = rows_valid.astype(np.float32)
@@ -167,7 +173,10 @@ class TokenWindow:
         inputs["level_seen"] = seen[None]
         inputs["level"] = np.array([level], np.int64)
         inputs["committing"] = np.array([committing], np.float32)
-        return self._run(stage, inputs)
+        out = self._run(stage, inputs)
+        if not np.isfinite(out["logits"]).all():
+            raise InvariantError("SCORES_NOT_FINITE", f"Step {stage!r} gave scores that are not finite.")
+        return out
 
     def _commit(self, codes: Codes, shared: dict[str, Arrays]) -> None:
         """Run both networks over the planned tokens as committed ones; keep keys and values of the first few."""
