@@ -24,6 +24,10 @@ class Provenance(Enum):
     IDLE = "idle"
 
 
+ALL_PARTS = ("body", "hands", "face")
+"""Parts of a dancer; a frame lists those that a rule made."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
     """Mono audio at ``clock.SAMPLE_RATE``.
@@ -42,8 +46,8 @@ class AudioBlock:
 class FeatureFrame:
     """One causal row of music features for motion frame ``index`` (audio up to ``(index + 1) / 30`` s).
 
-    ``values`` [F] float32 in the order of ``features.layout``; ``beat_phase`` in turns 0..1 at time ``index / 30`` s and
-    ``tempo_bpm`` are ``None`` until the beat clock has locked once; ``confidence`` 0..1; ``onset`` 0..1.
+    ``values`` [F] float32 in the order of ``features.layout``; ``beat_phase`` in turns 0..1 at time ``index / 30`` s
+    and ``tempo_bpm`` are ``None`` until the beat clock has locked once; ``confidence`` 0..1; ``onset`` 0..1.
     """
 
     index: int
@@ -74,9 +78,10 @@ class MotionChunk:
 class PoseFrame:
     """One instant of the dancer, at 30 frames a second (or interpolated to the output rate).
 
-    ``root_m`` [3] position of the pelvis, metres, Y up; ``joint_wxyz`` [J, 4] unit parent-local rotations (entry 0 is the
-    pelvis in the world); ``face`` [52] ARKit weights 0..1 in Apple's order; ``contacts`` [4] 0..1 for left ankle, left toe,
-    right ankle, right toe. Rest pose (all rotations identity) and offsets: ``motion.skeleton``.
+    ``root_m`` [3] position of the pelvis, metres, Y up; ``joint_wxyz`` [J, 4] unit parent-local rotations (entry 0 is
+    the pelvis in the world); ``face`` [52] ARKit weights 0..1 in Apple's order; ``contacts`` [4] 0..1 for left ankle,
+    left toe, right ankle, right toe. ``not_generated`` names the parts that a rule drives and not the model. Rest pose
+    (all rotations identity) and offsets: ``motion.skeleton``.
     """
 
     index: int
@@ -85,6 +90,7 @@ class PoseFrame:
     face: F32
     contacts: F32
     provenance: Provenance
+    not_generated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

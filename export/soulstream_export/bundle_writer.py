@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
 from soulstream_engine.bundle import MANIFEST_NAME, load_bundle, sha256_of
-from soulstream_engine.errors import BackendError
+from soulstream_engine.errors import BackendError, ConfigError
 from soulstream_engine.features.layout import FEATURE_NAMES
 from soulstream_engine.manifest import Features as FeatureSpec
 from soulstream_engine.manifest import (
@@ -43,7 +43,10 @@ with the same rounding in torch, so only the order of additions differs (measure
 
 @dataclass(frozen=True)
 class BundleFacts:
-    """What the networks cannot know about themselves."""
+    """What the networks cannot know about themselves.
+
+    ``documents`` are text files to put beside the graphs, by name: the model card.
+    """
 
     model_id: str
     created_from: str
@@ -52,6 +55,7 @@ class BundleFacts:
     metrics: dict[str, float] = field(default_factory=dict)
     not_generated: tuple[str, ...] = ("hands", "face")
     licence: str = "GPL-3.0-or-later"
+    documents: dict[str, str] = field(default_factory=dict)
 
 
 def _round_to_half(module: nn.Module) -> None:
@@ -101,7 +105,7 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         folder: Where it goes; replaced as a whole when everything has succeeded.
         tokenizer: Trained HRVQ.
         mask: Trained mask stage.
-        residual: Trained residual stage.
+        residual: Trained residual stage. The weights of all three are rounded to what the bundle stores.
         facts: The rest of the manifest.
 
     Returns:
@@ -109,7 +113,14 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
 
     Raises:
         BackendError: If ONNX Runtime does not give what torch gives.
+        ConfigError: If ``folder`` holds files that are no bundle.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
+        raise ConfigError(
+            "BUNDLE_TARGET",
+            f"'{folder}' holds files but no {MANIFEST_NAME}; it is not a bundle that may be replaced.",
+            "Name a new folder, or the bundle to replace.",
+        )
     for network in (tokenizer, mask, residual):
         network.eval()
         _round_to_half(network)
@@ -138,12 +149,14 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         graphs[name] = with_half_weights(model).SerializeToString()
         check_parity(name, module, graphs[name], spec, example, outputs[name])
         specs.append(spec)
-    manifest = _manifest(tokenizer, mask, facts, graphs, specs)
+    files = {f"{name}.onnx": data for name, data in graphs.items()}
+    files |= {name: text.encode("utf-8") for name, text in facts.documents.items()}
+    manifest = _manifest(tokenizer, mask, facts, files, specs)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name, data in graphs.items():
-        (partial / f"{name}.onnx").write_bytes(data)
+    for name, data in files.items():
+        (partial / name).write_bytes(data)
     (partial / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
     load_bundle(partial)
     shutil.rmtree(folder, ignore_errors=True)
@@ -208,7 +221,7 @@ def _spec(name: str, model: onnx.ModelProto, num_states: int) -> StepSpec:
 
 
 def _manifest(
-    tokenizer: Hrvq, mask: Magm, facts: BundleFacts, graphs: dict[str, bytes], specs: list[StepSpec]
+    tokenizer: Hrvq, mask: Magm, facts: BundleFacts, files: dict[str, bytes], specs: list[StepSpec]
 ) -> Manifest:
     hrvq, config = tokenizer.config, mask.config
     return Manifest(
@@ -216,7 +229,7 @@ def _manifest(
         model_id=facts.model_id,
         licence=facts.licence,
         created_from=facts.created_from,
-        files={f"{name}.onnx": FileEntry(sha256=sha256_of(data), bytes=len(data)) for name, data in graphs.items()},
+        files={name: FileEntry(sha256=sha256_of(data), bytes=len(data)) for name, data in files.items()},
         representation=Representation(
             parts=hrvq.parts,  # type: ignore[arg-type]
             rot_source="local",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -53,7 +54,7 @@ def bundle(
     size = sum(path.stat().st_size for path in written.iterdir())
     console.print(f"{written}: {size / 1e6:.1f} MB, {known.model_id}")
     if as_json:
-        pass
+        sys.stdout.write(json.dumps({"bundle": str(written), "bytes": size, "model": known.model_id}) + "\n")
 
 
 def read_facts(path: Path) -> BundleFacts:
@@ -67,6 +68,8 @@ def read_facts(path: Path) -> BundleFacts:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         document["notices"] = tuple(document["notices"])
+        texts = document.pop("documents", {})
+        document["documents"] = {name: (path.parent / file).read_text("utf-8") for name, file in texts.items()}
         return BundleFacts(**document)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(

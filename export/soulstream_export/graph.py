@@ -18,6 +18,8 @@ from soulstream_engine.errors import BackendError
 OPSET = 18
 HALF_FROM_ELEMENTS = 256
 """Smaller constants stay float32: biases of masks and the like cost nothing."""
+LARGEST_HALF = 65504.0
+"""Constants with larger values stay float32 too."""
 
 
 def export_graph(
@@ -78,7 +80,7 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         if initializer.data_type != TensorProto.FLOAT or int(np.prod(initializer.dims)) < HALF_FROM_ELEMENTS:
             continue
         values = numpy_helper.to_array(initializer)
-        if not np.isfinite(values.astype(np.float16)).all():
+        if np.abs(values).max() > LARGEST_HALF:
             continue
         name = initializer.name
         stored = numpy_helper.from_array(values.astype(np.float16), name + "_half")

@@ -66,6 +66,14 @@ def render(
     seconds_taken = (monotonic_ns() - started_ns) / 1e9
     factor = seconds_of_music / seconds_taken
     say(f"{out}: {len(take.root_m)} frames, {seconds_of_music:.1f} s of music in {seconds_taken:.1f} s ({factor:.1f}x)")
+    from soulstream_engine.motion.soundness import soundness
+
+    checks = soundness(take.joints_m, take.root_m, take.joint_wxyz).rounded() if len(take.root_m) > 1 else {}
+    if checks:
+        say(
+            f"hips tilt {checks['pelvis_pitch_deg']} degrees forward, {checks['pelvis_roll_deg']} to the side; "
+            f"lowest foot {checks['lowest_foot_m']} m, fastest joint {checks['fastest_joint_m_s']} m/s"
+        )
     if as_json:
         print_json(
             {
@@ -77,7 +85,9 @@ def render(
                 "seed": seed,
                 "model": model.manifest.model_id,
                 "out": str(out),
+                "not_generated": list(take.not_generated),
             }
+            | checks
         )
 
 

@@ -78,6 +78,7 @@ def _write_npz(take: Take, stream: IO[bytes]) -> None:
         face=take.face.astype(np.float32),
         contacts=take.contacts.astype(np.float32),
         fps=np.int32(take.fps),
+        not_generated=np.array(take.not_generated, dtype="U8"),
         provenance=np.array([PROVENANCE_ORDER.index(name) for name in names], dtype=np.uint8),
     )
 

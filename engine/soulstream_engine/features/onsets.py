@@ -139,7 +139,7 @@ class OnsetFrontEnd:
         return OnsetFrame(log_bands, hmm, tempogram, hmm.max(axis=0).astype(np.float32))
 
     def _follow(self, bands: F32) -> F32:
-        """Level reference [10] for each hop: starts at the first sound, rises 1 %, falls 1/600 of the difference a hop."""
+        """Level reference [10] for each hop: starts at the first sound, rises 1 %, falls 1/600 of the gap a hop."""
         reference = self._reference
         followed = np.empty(HOPS_PER_FRAME, np.float32)
         for hop, level in enumerate(bands.mean(axis=1).tolist()):

@@ -133,6 +133,7 @@ class Seam:
             face=face.astype(np.float32),
             contacts=frame.contacts,
             provenance=Provenance.BLENDED,
+            not_generated=frame.not_generated,
         )
 
     def cancel(self) -> None:
@@ -167,6 +168,7 @@ def interpolate(first: PoseFrame, second: PoseFrame, t: float) -> PoseFrame:
         face=_lerp(first.face, second.face, t),
         contacts=_lerp(first.contacts, second.contacts, t),
         provenance=(first if t < 0.5 else second).provenance,
+        not_generated=(first if t < 0.5 else second).not_generated,
     )
 
 
@@ -197,6 +199,7 @@ def hold(last: PoseFrame, previous: PoseFrame, frames_missing: int) -> PoseFrame
         face=last.face,
         contacts=last.contacts,
         provenance=Provenance.HELD,
+        not_generated=last.not_generated,
     )
 
 

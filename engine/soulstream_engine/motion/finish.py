@@ -81,6 +81,7 @@ class PoseFinisher:
                 face=faces[t],
                 contacts=weights[t],
                 provenance=Provenance.GENERATED,
+                not_generated=("hands", "face"),
             )
             for t in range(len(root))
         ]

@@ -16,7 +16,7 @@ from soulstream_engine.bundle import Bundle
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.errors import InvariantError
 from soulstream_engine.features.extractor import FeatureExtractor
-from soulstream_engine.frames import F32, FeatureFrame, MotionChunk, PoseFrame, Provenance
+from soulstream_engine.frames import ALL_PARTS, F32, FeatureFrame, MotionChunk, PoseFrame, Provenance
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.blend import Seam
 from soulstream_engine.motion.finish import PoseFinisher
@@ -154,9 +154,9 @@ class DanceStream:
         frames = []
         while self._next_index <= last_index:
             root, joints, face = idle_pose(self._next_index, self._idle_anchor, self._idle_heading)
-            frames.append(
-                self._show(PoseFrame(self._next_index, root, joints, face, np.ones(4, np.float32), Provenance.IDLE))
-            )
+            contacts = np.ones(4, np.float32)
+            idle = PoseFrame(self._next_index, root, joints, face, contacts, Provenance.IDLE, ALL_PARTS)
+            frames.append(self._show(idle))
         return frames
 
     def _start_dancing(self) -> None:

@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from soulstream_engine.frames import F32, PoseFrame, Provenance
+from soulstream_engine.frames import ALL_PARTS, F32, PoseFrame, Provenance
 from soulstream_engine.motion import blend, idle, rotations
 from soulstream_engine.runtime.frame_buffer import FrameBuffer
 
@@ -104,7 +104,7 @@ class FrameChooser:
 
     def _idle(self, index: int) -> PoseFrame:
         root_m, joint_wxyz, face = idle.idle_pose(index, self._anchor_m, self._heading_rad)
-        return PoseFrame(index, root_m, joint_wxyz, face, np.ones(4, np.float32), Provenance.IDLE)
+        return PoseFrame(index, root_m, joint_wxyz, face, np.ones(4, np.float32), Provenance.IDLE, ALL_PARTS)
 
     def _show(self, frame: PoseFrame) -> PoseFrame:
         self._shown_before, self._shown = self._shown, frame

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from soulstream_engine.bundle import Bundle
 from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME
-from soulstream_engine.frames import F32, PoseFrame, Provenance
+from soulstream_engine.frames import ALL_PARTS, F32, PoseFrame, Provenance
 from soulstream_engine.motion.skeleton import PARENTS, REST_OFFSETS_M, forward_kinematics
 
 from .dance import DanceStream
@@ -24,7 +24,7 @@ class Take:
 
     ``joints_m`` [T, 52, 3], ``joint_wxyz`` [T, 52, 4] parent-local, ``root_m`` [T, 3], ``parents`` [52],
     ``rest_offsets_m`` [52, 3], ``face`` [T, 52], ``contacts`` [T, 4], ``fps`` frames a second, ``provenance`` one per
-    frame. Metres, Y up.
+    frame, ``not_generated`` the parts that a rule drives throughout. Metres, Y up.
     """
 
     joints_m: F32
@@ -36,6 +36,7 @@ class Take:
     contacts: F32
     fps: int
     provenance: tuple[Provenance, ...]
+    not_generated: tuple[str, ...] = ()
 
 
 def render_song(
@@ -88,4 +89,5 @@ def take_of(frames: list[PoseFrame]) -> Take:
         contacts=np.stack([frame.contacts for frame in frames]),
         fps=FPS,
         provenance=tuple(frame.provenance for frame in frames),
+        not_generated=tuple(part for part in ALL_PARTS if all(part in frame.not_generated for frame in frames)),
     )

@@ -75,7 +75,7 @@ class Attention(nn.Module):
             [B, N, W].
         """
         key, value = key_value
-        out = F.scaled_dot_product_attention(self._split(self.query(x)), key, value, attn_mask=bias.to(x.dtype))
+        out = F.scaled_dot_product_attention(self._split(self.query(x)), key, value, attn_mask=bias)
         return self.out(out.transpose(1, 2).flatten(2))
 
 
@@ -96,7 +96,7 @@ class Block(nn.Module):
         self.norm_music = nn.LayerNorm(width)
         self.attend_music = Attention(width, heads)
         self.norm_feed = nn.LayerNorm(width)
-        self.feed = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+        self.feed = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.drop = nn.Dropout(dropout)
 
     def forward(

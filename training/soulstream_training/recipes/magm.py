@@ -100,6 +100,8 @@ def window_logits(
     )
     valid = torch.cat([batch.bank_valid, batch.bank_valid.new_ones(len(batch.bank_valid), fresh_time.shape[0])], dim=1)
     music_bias = music_bias + (1.0 - valid[:, None, None, :]) * HIDDEN
+    if torch.is_autocast_enabled("cpu"):  # once here, not in every block
+        bias, music_bias = bias.bfloat16(), music_bias.bfloat16()
     hidden, _ = model.trunk(x, None, bias, model.music_key_values(music), music_bias)
     return model.logits(hidden, layout.part, level)
 
@@ -117,6 +119,7 @@ def stage_loss(
     geometry = sampler.geometry
     size, parts = batch.codes.shape[0], config.num_parts
     order = torch.randperm(recipe.clean // geometry.commit + 1, generator=generator)[: recipe.blocks]
+    blocks = order.shape[0]
     layout = training_layout(recipe.clean, order * geometry.commit, geometry, parts)
     clean = recipe.clean * parts
     truth = _flatten(batch.codes, layout)
@@ -130,9 +133,9 @@ def stage_loss(
     per_block = geometry.planned * parts
     level: Tensor | None = None
     if config.first_level == 0:
-        ratio = torch.cos(0.5 * math.pi * torch.rand(size, recipe.blocks, 1, generator=generator))
+        ratio = torch.cos(0.5 * math.pi * torch.rand(size, blocks, 1, generator=generator))
         count = (ratio * per_block).round().clamp(min=1)
-        rank = torch.rand(size, recipe.blocks, per_block, generator=generator).argsort(-1).argsort(-1)
+        rank = torch.rand(size, blocks, per_block, generator=generator).argsort(-1).argsort(-1)
         target = (rank < count).flatten(1)
         dice = torch.rand(target.shape, generator=generator)
         is_random = target & (dice < recipe.random_code)

@@ -30,13 +30,15 @@ LEAD_SHARES = (0.15, 0.7, 0.15)
 class Take:
     """One stretch of motion with the music it dances to, or none.
 
-    ``rows`` [T, D] motion features; ``renderings`` each [T', F] feature rows of the same frames (T' >= T), empty for
-    motion without music; ``weight`` multiplies its chance of being drawn.
+    ``rows`` [T, D] motion features; ``music`` [T', F] feature rows of the same frames (T' >= T) or ``None``; ``weight``
+    multiplies the chance of its windows; ``lock`` [T'] 0..1 tells how well the motion around a frame meets the beats:
+    windows that meet them are shown more often.
     """
 
     rows: F32
-    renderings: tuple[F32, ...]
+    music: F32 | None
     weight: float
+    lock: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -81,21 +83,25 @@ class PairedSampler:
             )
         self.codes = [self._all_phases(take.rows, tokenizer) for take in usable]
         self.takes = usable
-        starts = np.array([take.rows.shape[0] - need + 1 for take in usable], np.float64)
-        weights = starts * np.array([take.weight for take in usable])
-        self.cumulative = torch.from_numpy(np.cumsum(weights))
-        self.num_starts = starts.astype(np.int64)
-        music = [rendering for take in usable for rendering in take.renderings]
+        chances = [self._chances(take, take.rows.shape[0] - need + 1) for take in usable]
+        self.cumulative = np.cumsum(np.concatenate(chances))
+        self.first_start = np.cumsum([0, *(len(chance) for chance in chances)])
+        music = [take.music for take in usable if take.music is not None]
         if not music:
             raise ConfigError("MUSIC_EMPTY", "No take has music.", "Run soulstream-train data music first.")
         self.features = np.concatenate(music)
-        self.feature_offsets: list[list[int]] = []
-        offset = 0
-        for take in usable:
-            self.feature_offsets.append([])
-            for rendering in take.renderings:
-                self.feature_offsets[-1].append(offset)
-                offset += rendering.shape[0]
+        lengths = [0 if take.music is None else take.music.shape[0] for take in usable]
+        self.feature_offset = np.cumsum([0, *lengths])
+
+    def _chances(self, take: Take, num_starts: int) -> NDArray[np.float64]:
+        """Relative chance of every window of a take: its weight, more where motion and beats meet."""
+        if take.lock is None:
+            return np.full(num_starts, take.weight)
+        frames = self.length * FRAMES_PER_TOKEN
+        total = np.concatenate([[0.0], np.cumsum(take.lock, dtype=np.float64)])
+        first = self.first_row + np.arange(num_starts)
+        mean = (total[np.minimum(first + frames, len(total) - 1)] - total[first]) / frames
+        return take.weight * (0.1 + mean**2)
 
     @staticmethod
     def _all_phases(rows: F32, tokenizer: Hrvq) -> list[Tensor]:
@@ -115,23 +121,17 @@ class PairedSampler:
     def draw(self, batch: int, generator: torch.Generator) -> Batch:
         """A batch of windows; all randomness from ``generator``."""
         uniform = torch.rand(batch, 6, generator=generator, dtype=torch.double).numpy()
-        picks = np.searchsorted(self.cumulative.numpy(), uniform[:, 0] * float(self.cumulative[-1]))
-        picks = np.minimum(picks, len(self.takes) - 1)
-        codes, first_rows, clip_first, has_music = [], [], [], []
-        for row, take in enumerate(picks.tolist()):
-            start = self.first_row + int(uniform[row, 1] * self.num_starts[take])
-            phase = start % FRAMES_PER_TOKEN
-            token = start // FRAMES_PER_TOKEN
-            codes.append(self.codes[take][phase][token : token + self.length])
-            offsets = self.feature_offsets[take]
-            has_music.append(bool(offsets))
-            chosen = offsets[int(uniform[row, 2] * len(offsets))] if offsets else 0
-            first_rows.append(chosen + start if offsets else self.first_row)
-            clip_first.append(chosen)
-        first, clip = np.array(first_rows), np.array(clip_first)
+        window = np.searchsorted(self.cumulative, uniform[:, 0] * self.cumulative[-1])
+        window = np.minimum(window, len(self.cumulative) - 1)
+        picks = np.searchsorted(self.first_start, window, side="right") - 1
+        starts = self.first_row + window - self.first_start[picks]
+        has_music = np.array([self.takes[take].music is not None for take in picks])
+        clip = np.where(has_music, self.feature_offset[picks], 0)
+        first = np.where(has_music, clip + starts, self.first_row)
+        codes = [self._window_codes(take, start) for take, start in zip(picks, starts, strict=True)]
         leads = np.array(LEAD_TOKENS)[np.searchsorted(np.cumsum(LEAD_SHARES)[:-1], uniform[:, 3])]
         bank_rows, bank_valid = self._bank(first, clip, remembers=uniform[:, 4] > 0.3)
-        keep = np.array(has_music) & (uniform[:, 5] >= self.hide_music)
+        keep = has_music & (uniform[:, 5] >= self.hide_music)
         return Batch(
             torch.stack(codes),
             torch.from_numpy(bank_rows),
@@ -139,6 +139,11 @@ class PairedSampler:
             torch.from_numpy(self._fresh(first, leads)),
             torch.from_numpy(keep.astype(np.float32)),
         )
+
+    def _window_codes(self, take: int, start: int) -> Tensor:
+        """Codes [L, P, Q] of the window that begins at a row of a take."""
+        token = start // FRAMES_PER_TOKEN
+        return self.codes[take][start % FRAMES_PER_TOKEN][token : token + self.length]
 
     def bank_times(self) -> Tensor:
         """Token times of the bank, relative to the window: from ``-context`` to the last that any tick reads."""

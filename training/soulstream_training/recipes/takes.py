@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,9 @@ def load_takes(store_dir: Path, music_dir: Path, split: str) -> list[Take]:
         clip = clips[entry.clip_id]
         for take in _bent_takes(clip, load_music(music_dir, entry)):
             paired.append((clip.entry.style, take))
-            paired.append((clip.entry.style, Take(mirror_rows(take.rows), take.renderings, take.weight)))
+            paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
     alone = [
-        Take(stretch.rows, (), 1.0)
+        Take(stretch.rows, None, 1.0)
         for clip_id, clip in clips.items()
         if clip_id not in {entry.clip_id for entry in entries}
         for stretch in clip_stretches(clip, with_mirror=True, min_rows=24)
@@ -61,8 +62,7 @@ def _bent_takes(clip: Clip, music: MusicClip) -> list[Take]:
             continue
         frames = slice(int(inside[0]), int(inside[-1]) + 1)
         rows = encode_body(root[frames], joints[frames])
-        weight = 0.25 + float(music.lock[frames].mean())
-        takes.append(Take(rows, (music.features[frames],), weight))
+        takes.append(Take(rows, music.features[frames], 1.0, music.lock[frames]))
     return takes
 
 
@@ -84,4 +84,4 @@ def _weigh(paired: list[tuple[str, Take]], alone: list[Take]) -> list[Take]:
 
 
 def _scaled(takes: list[Take], factor: float) -> list[Take]:
-    return [Take(take.rows, take.renderings, take.weight * factor) for take in takes]
+    return [replace(take, weight=take.weight * factor) for take in takes]
