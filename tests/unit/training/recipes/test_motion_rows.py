@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes.motion_store import FRAMES, write_motion
+
+from soulstream_engine.errors import ConfigError
+from soulstream_engine.motion.mirror import mirror_rows
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR, BODY_JV, CONTACT
+from soulstream_training.recipes.motion_rows import (
+    Stretch,
+    WindowSampler,
+    clip_stretches,
+    load_clips,
+    normalisation,
+)
+
+
+def stretch(rows: int, first: float, style: str = "disco") -> Stretch:
+    """Rows that say which they are: ``first``, ``first + 1``, ..."""
+    values = np.repeat((first + np.arange(rows, dtype=np.float32))[:, None], 263, 1)
+    return Stretch("clip", style, "train", False, 0, values)
+
+
+def draw(sampler: WindowSampler, count: int) -> np.ndarray:
+    return sampler.draw(count, torch.Generator().manual_seed(0))[..., 0].numpy()
+
+
+def test_windows_never_cross_from_one_stretch_to_another() -> None:
+    sampler = WindowSampler([stretch(20, 0), stretch(5, 500), stretch(16, 1000)], frames=16)
+    windows = draw(sampler, 300)
+    assert (np.diff(windows, axis=1) == 1).all()
+    assert set(windows[:, 0]) == {0.0, 1.0, 2.0, 3.0, 4.0, 1000.0}
+
+
+def test_one_style_is_held_to_its_share() -> None:
+    sampler = WindowSampler([stretch(1000, 0, "salsa"), stretch(100, 5000)], frames=16)
+    assert 0.28 < (draw(sampler, 2000)[:, 0] < 5000).mean() < 0.39
+    rare = WindowSampler([stretch(30, 0, "salsa"), stretch(1000, 5000)], frames=16)
+    assert (draw(rare, 2000)[:, 0] < 5000).mean() < 0.05
+    alone = WindowSampler([stretch(100, 0, "salsa")], frames=16)
+    assert draw(alone, 10).shape == (10, 16)
+
+
+def test_too_short_material_is_refused() -> None:
+    with pytest.raises(ConfigError, match="No stretch has 64 rows"):
+        WindowSampler([stretch(63, 0)], frames=64)
+
+
+def test_columns_of_a_group_share_one_deviation_and_root_and_contacts_weigh_more() -> None:
+    generator = np.random.default_rng(0)
+    rows = (generator.normal(size=(5000, 263)) * 2.0 + 3.0).astype(np.float32)
+    rows[:, 4] *= 10.0
+    mean, deviation = normalisation([Stretch("clip", "x", "train", False, 0, rows)])
+    assert torch.allclose(mean, torch.from_numpy(rows.mean(0)), atol=1e-3)
+    for group in (BODY_JP, BODY_JR, BODY_JV, CONTACT, slice(1, 3)):
+        assert len(deviation[group].unique()) == 1
+    assert float(deviation[BODY_JR][0]) == pytest.approx(2.0, rel=0.02)
+    for light in (slice(0, 1), slice(1, 3), slice(3, 4), CONTACT):
+        assert float(deviation[light][0]) == pytest.approx(2.0 / 5, rel=0.02)
+
+
+def test_columns_that_never_change_do_not_divide_by_zero() -> None:
+    _, deviation = normalisation([Stretch("clip", "x", "train", False, 0, np.ones((50, 263), np.float32))])
+    assert (deviation > 0).all()
+
+
+def test_stretches_of_a_store_come_with_their_mirror_image(tmp_path: Path) -> None:
+    write_motion(tmp_path / "store")
+    clips = load_clips(tmp_path / "store", ("train",))
+    assert [clip.entry.clip_id for clip in clips] == ["clip_0", "clip_1"]
+    plain, mirrored = clip_stretches(clips[0], with_mirror=True, min_rows=24)
+    assert plain.rows.shape == (FRAMES - 1, 263)
+    assert (plain.is_mirrored, mirrored.is_mirrored) == (False, True)
+    assert np.array_equal(mirrored.rows, mirror_rows(plain.rows))
+    assert clip_stretches(clips[0], with_mirror=True, min_rows=FRAMES) == []
+    with pytest.raises(ConfigError, match="No clips"):
+        load_clips(tmp_path / "store", ("aux",))

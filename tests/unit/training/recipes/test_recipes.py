@@ -1,0 +1,125 @@
+"""The recipes learn: a few seconds of training on made-up material."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes.motion_store import write_motion
+
+from soulstream_engine.features.layout import NUM_FEATURES
+from soulstream_training.models.hrvq import Hrvq, toy_config
+from soulstream_training.models.magm import Magm, MagmConfig
+from soulstream_training.recipes import hrvq as hrvq_module
+from soulstream_training.recipes.hrvq import HrvqRecipe, load_hrvq, train_hrvq
+from soulstream_training.recipes.magm import MagmRecipe, load_magm, stage_loss, train_magm, validation_numbers
+from soulstream_training.recipes.paired import PairedSampler, Take
+
+TOKENIZER = {"width": 32, "code_dim": 16, "num_codes": 16, "levels": 3, "dilations": (3, 1)}
+STAGE = {"width": 32, "layers": 1, "heads": 2, "hidden": 64, "context": 8, "levels": 3, "num_codes": 16, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes") / "store"
+    write_motion(folder)
+    return folder
+
+
+def hrvq_recipe(**changes: object) -> HrvqRecipe:
+    settings = {"steps": 3, "batch": 2, "frames": 32, "validate_every": 100, "model": TOKENIZER} | changes
+    return HrvqRecipe.model_validate(settings)
+
+
+def test_tokenizer_learns_and_its_weights_can_be_read_back(store: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+    recipe = hrvq_recipe(steps=60, batch=8, rate=2e-2, bf16=False)
+    with pytest.MonkeyPatch.context() as patch:
+        original = hrvq_module.tokenizer_loss
+
+        def remember(*arguments: object) -> object:
+            loss, numbers = original(*arguments)  # type: ignore[arg-type]
+            seen.append(numbers)
+            return loss, numbers
+
+        patch.setattr(hrvq_module, "tokenizer_loss", remember)
+        model = train_hrvq(recipe, store, tmp_path / "run", tmp_path)
+    assert np.mean([n["loss"] for n in seen[-5:]]) < 0.8 * np.mean([n["loss"] for n in seen[:5]])
+    again = load_hrvq(tmp_path)
+    motion = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 40, 263)).astype(np.float32))
+    motion = motion * model.std + model.mean
+    assert (again.tokenize(motion) == model.tokenize(motion)).float().mean() > 0.95
+
+
+def test_a_seed_gives_one_tokenizer(store: Path, tmp_path: Path) -> None:
+    states = []
+    for number, seed in enumerate((1, 1, 2)):
+        torch.manual_seed(100 + number)
+        states.append(train_hrvq(hrvq_recipe(seed=seed), store, tmp_path / str(number)).state_dict())
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert not torch.equal(states[0]["decoder.unfold.weight"], states[2]["decoder.unfold.weight"])
+
+
+def test_metric_losses_are_computed_in_full_precision(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autocast = []
+    original = hrvq_module.tokenizer_loss
+
+    def remember(*arguments: object) -> object:
+        autocast.append(torch.is_autocast_enabled("cpu"))
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hrvq_module, "tokenizer_loss", remember)
+    train_hrvq(hrvq_recipe(bf16=True), store, tmp_path / "run")
+    assert autocast == [False] * 3
+
+
+def music_and_dance(seed: int, frames: int = 320) -> Take:
+    """A dance that follows the mood of its music: nobody who listens has to guess."""
+    generator = np.random.default_rng(seed)
+    mood = np.repeat(generator.choice([-2.0, 2.0], frames // 64), 64).astype(np.float32)
+    music = np.zeros((frames, NUM_FEATURES), np.float32)
+    music[:, :24] = mood[:, None]
+    music[:, -1] = 1.0
+    return Take(np.repeat(mood[: frames - 1, None], 263, 1), music, 1.0)
+
+
+@pytest.fixture(scope="module")
+def samplers() -> tuple[PairedSampler, PairedSampler]:
+    torch.manual_seed(0)
+    tokenizer = Hrvq(toy_config()).eval()
+    for level, book in enumerate(tokenizer.quantizer.books[0]):
+        book.codes.normal_(std=0.3**level)
+    geometry = MagmConfig(**STAGE).geometry  # type: ignore[arg-type]
+    train = PairedSampler([music_and_dance(seed) for seed in range(6)], tokenizer, geometry, 8, 0.1)
+    return train, PairedSampler([music_and_dance(99)], tokenizer, geometry, 8, 0.0)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_sampler_learns_to_listen(samplers: tuple[PairedSampler, PairedSampler], tmp_path: Path, stage: int) -> None:
+    recipe = MagmRecipe(
+        steps=60, batch=8, blocks=2, clean=8, rate=5e-3, validate_every=1000, bf16=False, model=STAGE, save_every_s=1e9,
+        corrupt_context=1.0,
+    )  # fmt: skip
+    model = train_magm(recipe, stage, *samplers, tmp_path / "run", tmp_path)
+    numbers = validation_numbers(model, samplers[1], recipe)
+    assert numbers["loss_heard"] < np.log(16) - 0.3
+    if stage == 0:  # the finer levels follow from level 0 here
+        assert numbers["loss_heard"] < numbers["loss_hidden"] - 0.1
+    again = load_magm(tmp_path, stage)
+    assert again.config == model.config
+    assert torch.allclose(again.out_tables, model.out_tables, atol=1e-3)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_more_blocks_than_ticks_are_as_many_as_there_are(
+    samplers: tuple[PairedSampler, PairedSampler], stage: int
+) -> None:
+    recipe = MagmRecipe(blocks=50, clean=8, model=STAGE, bf16=False)
+    generator = torch.Generator().manual_seed(0)
+    model = Magm(MagmConfig(first_level=stage, **STAGE))  # type: ignore[arg-type]
+    loss, _ = stage_loss(model, samplers[0], samplers[0].draw(2, generator), recipe, generator)
+    assert torch.isfinite(loss)

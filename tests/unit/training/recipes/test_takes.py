@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.motion_store import FRAMES, write_motion, write_music
+
+from soulstream_engine.motion.mirror import mirror_rows
+from soulstream_training.recipes.takes import UNPAIRED_SHARE, load_takes
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    write_motion(tmp_path / "store")
+    write_music(tmp_path / "music")
+    return tmp_path / "store", tmp_path / "music"
+
+
+def test_every_rendering_comes_with_its_motion_and_the_mirror_image(folders: tuple[Path, Path]) -> None:
+    paired = [take for take in load_takes(*folders, "train") if take.music is not None]
+    plain, mirrored = paired
+    assert plain.rows.shape == (FRAMES - 1, 263)
+    assert len(plain.music) >= len(plain.rows)
+    assert np.array_equal(plain.music, mirrored.music)
+    assert np.allclose(mirrored.rows, mirror_rows(plain.rows))
+
+
+def test_motion_without_music_keeps_to_its_share(folders: tuple[Path, Path]) -> None:
+    takes = load_takes(*folders, "train")
+    mass = {True: 0.0, False: 0.0}
+    for take in takes:
+        mass[take.music is None] += take.weight * len(take.rows)
+    assert mass[True] / (mass[True] + mass[False]) == pytest.approx(UNPAIRED_SHARE, abs=0.01)
+
+
+def test_other_splits_are_left_alone(folders: tuple[Path, Path]) -> None:
+    assert len([take for take in load_takes(*folders, "val") if take.music is not None]) == 2
+    assert all(take.music is None for take in load_takes(*folders, "test"))
