@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from soulstream_engine.errors import ConfigError, SinkError
+from soulstream_engine.frames import ALL_PARTS
 
 if TYPE_CHECKING:
     from soulstream_engine.runtime.render import Take
@@ -78,7 +79,7 @@ def _write_npz(take: Take, stream: IO[bytes]) -> None:
         face=take.face.astype(np.float32),
         contacts=take.contacts.astype(np.float32),
         fps=np.int32(take.fps),
-        not_generated=np.array(take.not_generated, dtype="U8"),
+        not_generated=np.array([part in take.not_generated for part in ALL_PARTS]),
         provenance=np.array([PROVENANCE_ORDER.index(name) for name in names], dtype=np.uint8),
     )
 

@@ -42,6 +42,7 @@ def beats(
     store: Path = StoreOption,
     use: str = typer.Option("test6", "--use", help="Tracks by their use: test6, test, val or tune (comma-separated)."),
     seeds: int = typer.Option(3, min=1, help="Dances of each track; the medians count."),
+    seconds: float = typer.Option(0.0, min=0.0, help="Dance to the first seconds of a track only; 0 is all of it."),
     random_codes: bool = typer.Option(False, "--random-codes", help="Control: dance by random codes; must fail."),
     as_json: bool = JsonOption,
 ) -> None:
@@ -53,8 +54,9 @@ def beats(
     from soulstream_training.evaluation.dances import bundle_renderer
 
     tracks = read_tracks(data, use.split(","))
+    render = bundle_renderer(bundle, random_codes=random_codes, seconds=seconds)
     with console.status(f"Dancing to {len(tracks)} tracks, {seeds} times each"):
-        numbers = evaluate_beats(tracks, bundle_renderer(bundle, random_codes=random_codes), range(seeds))
+        numbers = evaluate_beats(tracks, render, range(seeds))
     if store.is_dir():
         numbers["real_density_per_beat"] = real_density(store)["per_beat"]
     table = Table("track", "bas", "shift p", "F1", "density", "offset ms")

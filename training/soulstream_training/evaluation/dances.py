@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from soulstream_engine.audio.decode import load_audio
 from soulstream_engine.bundle import Bundle, load_bundle
+from soulstream_engine.clock import SAMPLE_RATE
 from soulstream_engine.runtime.dance import DanceStream
 from soulstream_engine.runtime.network import window_shape
 from soulstream_engine.runtime.render import render_song
@@ -29,12 +30,15 @@ def random_code_source(bundle: Bundle, seed: int) -> CodeSource:
     return source
 
 
-def bundle_renderer(path: Path | None, *, random_codes: bool = False, sampler: SamplerSettings | None = None) -> Render:
+def bundle_renderer(
+    path: Path | None, *, random_codes: bool = False, seconds: float = 0.0, sampler: SamplerSettings | None = None
+) -> Render:
     """A function from a sound file and a seed to the joints [T, 52, 3] of the dance.
 
     Args:
         path: Bundle folder; ``None`` is the embedded one.
         random_codes: Dance by random codes.
+        seconds: Dance to the beginning of the sound only; 0 is all of it.
         sampler: Overrides the bundle's sampling.
     """
     bundle = load_bundle(path)
@@ -42,6 +46,9 @@ def bundle_renderer(path: Path | None, *, random_codes: bool = False, sampler: S
     def render(sound: Path, seed: int) -> NDArray[np.float32]:
         source = random_code_source(bundle, seed) if random_codes else None
         stream = DanceStream(bundle, seed, sampler=sampler, code_source=source)
-        return render_song(load_audio(sound), bundle, seed, stream=stream).joints_m
+        samples = load_audio(sound)
+        if seconds > 0.0:
+            samples = samples[: round(seconds * SAMPLE_RATE)]
+        return render_song(samples, bundle, seed, stream=stream).joints_m
 
     return render
