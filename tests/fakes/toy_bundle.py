@@ -68,7 +68,6 @@ def toy_networks(num_parts: int, levels: int) -> tuple[Hrvq, Magm, Magm]:
     return tokenizer, stages[0], stages[1]
 
 
-@cache
 def toy(base: Path, num_parts: int = 1, levels: int = 3) -> Toy:
     """Networks and their bundle, built on the first call.
 
@@ -77,6 +76,11 @@ def toy(base: Path, num_parts: int = 1, levels: int = 3) -> Toy:
         num_parts: 1 (body, as shipped) or 3.
         levels: Q, 2 or more.
     """
+    return _built(base, num_parts, levels)
+
+
+@cache
+def _built(base: Path, num_parts: int, levels: int) -> Toy:
     from soulstream_export.bundle_writer import BundleFacts, write_bundle
 
     tokenizer, mask, residual = toy_networks(num_parts, levels)
