@@ -13,6 +13,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do "$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && { echo "$$p"; break; }; done)
 TORCH := torch==2.13.0
 ARGS ?=
+DATA ?= ../shared/data
 
 .PHONY: help demo run bench test check format lint types imports train docs wheel venv runtime dev clean
 
@@ -48,8 +49,13 @@ format: dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-train: dev ## Run the training tool: make train ARGS="--help"
-	@$(BIN)/soulstream-train $(or $(ARGS),--help)
+train: dev ## Train the embedded model again from DATA (about an hour on two cores; resumes in runs/)
+	$(BIN)/soulstream-train data prepare --data $(DATA)
+	$(BIN)/soulstream-train data music --data $(DATA)
+	$(BIN)/soulstream-train hrvq
+	$(BIN)/soulstream-train magm mask
+	$(BIN)/soulstream-train magm residual
+	$(BIN)/soulstream-export bundle engine/soulstream_engine/bundles/default
 
 docs: runtime ## Write docs/commands.md from the commands themselves
 	$(BIN)/typer soulstream_engine.cli utils docs --name soulstream --output docs/commands.md

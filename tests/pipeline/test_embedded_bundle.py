@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.audio.demo_track import render_demo_track
 from soulstream_engine.bundle import Bundle, default_bundle_path, load_bundle
 from soulstream_engine.clock import SAMPLE_RATE

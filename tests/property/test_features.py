@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from soulstream_engine.features.extractor import FeatureExtractor, extract
 
 _RNG = np.random.default_rng(7)

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from soulstream_engine.motion import representation as rep
 from soulstream_engine.motion import rotations
 

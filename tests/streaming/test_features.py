@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from soulstream_engine.clock import FPS, SAMPLE_RATE
 from soulstream_engine.features.extractor import FeatureExtractor, extract
 from soulstream_engine.features.extrapolate import extrapolate, read_clock

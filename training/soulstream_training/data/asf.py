@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+
 from soulstream_engine.errors import ConfigError
 
 FloatArray = NDArray[np.float64]

@@ -18,6 +18,7 @@ from pathlib import Path
 import mido
 import numpy as np
 from numpy.typing import NDArray
+
 from soulstream_engine.errors import ConfigError
 
 F64 = NDArray[np.float64]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+
 from soulstream_engine.clock import FPS
 
 F64 = NDArray[np.float64]

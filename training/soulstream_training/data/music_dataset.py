@@ -22,16 +22,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soulstream_engine.features as feature_code
 from numpy.typing import NDArray
 from rich.progress import Progress
+
+import soulstream_engine.features as feature_code
 from soulstream_engine.bundle import read_arrays
 from soulstream_engine.clock import FPS
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.extractor import extract
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES, REFERENCE_BPM
 from soulstream_engine.motion.skeleton import forward_kinematics
-
 from soulstream_training.data.groove import GrooveLibrary
 from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.data.music_render import Piece, find_synthesiser, render

@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
+
 from soulstream_engine.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from soulstream_engine.errors import ConfigError
-
 from soulstream_training.data import music_style
 from soulstream_training.data.groove import BEATS_A_BAR, GrooveLibrary
 from soulstream_training.data.music_style import DRUM_CHANNEL, STYLES, Note

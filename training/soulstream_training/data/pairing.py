@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
+
 from soulstream_engine.clock import FPS
 from soulstream_engine.motion.rotations import slerp
-
 from soulstream_training.data.kinematic_beats import kinematic_beats
 
 F32 = NDArray[np.float32]

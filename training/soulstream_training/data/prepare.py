@@ -12,9 +12,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from rich.progress import Progress
+
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.skeleton import REST_OFFSETS_M
-
 from soulstream_training.data.amc import read_amc
 from soulstream_training.data.asf import MotionFileError, forward_kinematics, read_asf
 from soulstream_training.data.clips import ClipRow, read_clips

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import JOINT_INDEX
-
 from soulstream_training.data.retarget import BodyMotion
 
 FLIP_SPEED_DEG = 3000.0

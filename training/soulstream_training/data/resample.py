@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
+
 from soulstream_engine.clock import FPS
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.floor import floor_deficit_m
 from soulstream_engine.motion.skeleton import JOINT_INDEX, SOLE_BELOW_FOOT_M, forward_kinematics
-
 from soulstream_training.data.asf import FloatArray
 from soulstream_training.data.repair import repair
 from soulstream_training.data.retarget import BodyMotion

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import (
     JOINT_INDEX,
@@ -22,7 +23,6 @@ from soulstream_engine.motion.skeleton import (
     REST_OFFSETS_M,
     local_rotations,
 )
-
 from soulstream_training.data.asf import Bone, FloatArray, Posed, Skeleton
 
 HEAD_LIMIT_RAD = np.radians(12.0)

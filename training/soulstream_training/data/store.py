@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from soulstream_engine.bundle import read_arrays
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.representation import encode_body
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS
-
 from soulstream_training.data.clips import PAIRING_CLASSES, SPLITS
 
 STORE_FORMAT = 1

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
 from soulstream_engine.audio.decode import load_audio
 from soulstream_engine.clock import FPS, SAMPLE_RATE
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.skeleton import forward_kinematics
-
 from soulstream_training.data.kinematic_beats import kinematic_beats
 from soulstream_training.data.store import load_store
 from soulstream_training.evaluation.bas import BeatScore, score_beats

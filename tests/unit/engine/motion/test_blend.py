@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.motion import rotations, skeleton
 from soulstream_engine.motion.blend import Seam, hold, interpolate

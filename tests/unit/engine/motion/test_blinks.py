@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion.blinks import blink_face, blink_faces
 from soulstream_engine.motion.faces import ARKIT_NAMES
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pybvh
 import pytest
+
 from soulstream_engine.motion import skeleton
 from soulstream_engine.motion.bvh import bvh_lines, write_bvh
 from soulstream_engine.motion.idle import idle_poses

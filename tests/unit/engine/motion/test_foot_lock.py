@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion import rotations, skeleton
 from soulstream_engine.motion.floor import LOWEST_FOOT_M
 from soulstream_engine.motion.foot_lock import BUDGET_M, EASE_FRAMES, FootLockState, lock_feet

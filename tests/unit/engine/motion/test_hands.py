@@ -1,6 +1,7 @@
 """Relaxed hands: mirrored, curled towards the palm, alive but slow."""
 
 import numpy as np
+
 from soulstream_engine.motion import hands, skeleton
 
 

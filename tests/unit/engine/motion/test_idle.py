@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion import skeleton
 from soulstream_engine.motion.idle import idle_pose, idle_poses
 

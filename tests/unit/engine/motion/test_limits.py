@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from soulstream_engine.errors import InvariantError
 from soulstream_engine.motion import limits, skeleton
 from soulstream_engine.motion.floor import LOWEST_FOOT_M, floor_deficit_m

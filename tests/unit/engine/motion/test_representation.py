@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
+
 from soulstream_engine.motion import representation as rep
 from soulstream_engine.motion import rotations, skeleton
 from soulstream_engine.motion.skeleton import PELVIS_REST_HEIGHT_M

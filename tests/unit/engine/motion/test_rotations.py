@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion import rotations
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion import rotations, skeleton
 from soulstream_engine.motion.skeleton import JOINT_INDEX, NUM_JOINTS, REST_OFFSETS_M
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+
 from soulstream_training.data import amc
 from soulstream_training.data.amc import read_amc
 from soulstream_training.data.asf import MotionFileError, read_asf

@@ -6,6 +6,7 @@ import gzip
 
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data import asf
 from soulstream_training.data.amc import read_amc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data.clips import list_styles, read_clips
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import soulstream_engine.features
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.layout import NUM_FEATURES

@@ -10,6 +10,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data import music_render
 from soulstream_training.data.groove import GrooveLibrary, read_hits

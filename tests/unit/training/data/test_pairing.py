@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion.rotations import yaw
 from soulstream_training.data.kinematic_beats import kinematic_beats
 from soulstream_training.data.pairing import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import JOINT_INDEX, PELVIS_REST_HEIGHT_M, forward_kinematics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import JOINT_INDEX, forward_kinematics, global_rotations
 from soulstream_training.data.amc import read_amc

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from soulstream_engine.errors import BundleError, ConfigError
 from soulstream_training.data.prepare import prepare_cmu
 from soulstream_training.data.store import body_rows, load_store, read_index, write_index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from soulstream_training.data.kinematic_beats import foot_stops, kinematic_beats, minima
 from soulstream_training.evaluation.bas import beat_alignment, beat_f1, median_offset, off_beats, score_beats
 

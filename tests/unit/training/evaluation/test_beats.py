@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from soulstream_engine.errors import ConfigError
 from soulstream_training.evaluation.beats import Track, evaluate_beats, read_tracks, reference_beats
 
