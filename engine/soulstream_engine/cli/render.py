@@ -37,7 +37,8 @@ def render(
 
     The file appears only when it is complete. Arrays in an .npz: joints_m [T,52,3], joint_wxyz [T,52,4],
     root_m [T,3], parents [52], rest_offsets_m [52,3], face [T,F], contacts [T,4], fps, provenance [T],
-    not_generated [3] (body, hands, face: true where a rule drives the part and not the model). Metres, Y up, quaternions wxyz.
+    not_generated [3] (body, hands, face: true where a rule drives the part and not the model).
+    Metres, Y up, quaternions wxyz.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
