@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from soulstream_engine.backends import open_backend
 from soulstream_engine.backends.base import Arrays
 from soulstream_engine.bundle import Bundle, check_features
+from soulstream_engine.errors import BundleError
 from soulstream_engine.features.layout import FEATURE_NAMES
 from soulstream_engine.manifest import Manifest
-from soulstream_engine.sampling.dancer import DECODER_STEP, DancerSettings
+from soulstream_engine.sampling.dancer import DECODER_STEP, FRAMES_PER_TOKEN, DancerSettings
 from soulstream_engine.sampling.masked import SamplerSettings
-from soulstream_engine.sampling.window import WindowShape
+from soulstream_engine.sampling.window import STAGES, WindowShape
 
 
 class Network:
@@ -31,6 +32,7 @@ class Network:
 
     def __init__(self, bundle: Bundle) -> None:
         check_features(bundle.manifest, FEATURE_NAMES)
+        _check_steps(bundle.manifest)
         backend = open_backend()
         self.manifest = bundle.manifest
         self.backend_name = backend.name
@@ -47,6 +49,22 @@ class Network:
         spec = self.manifest.step(DECODER_STEP)
         shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
         return {state.input: np.zeros(shapes[state.input], np.float32) for state in spec.states}
+
+
+def _check_steps(manifest: Manifest) -> None:
+    """Refuse a bundle that this engine cannot play although it is whole."""
+    missing = {"music", *STAGES, DECODER_STEP} - {spec.name for spec in manifest.steps}
+    if missing:
+        raise BundleError(
+            "BUNDLE_STEPS", f"Bundle '{manifest.model_id}' lacks the steps {sorted(missing)}.", "Export it again."
+        )
+    if manifest.tokenizer.frames_per_token != FRAMES_PER_TOKEN:
+        raise BundleError(
+            "BUNDLE_TOKENS",
+            f"Bundle '{manifest.model_id}' has {manifest.tokenizer.frames_per_token} frames a token, this engine "
+            f"plays {FRAMES_PER_TOKEN}.",
+            "Use a bundle made for this version.",
+        )
 
 
 def window_shape(manifest: Manifest) -> WindowShape:

@@ -107,14 +107,14 @@ class Dancer:
     def start(self) -> int:
         """Begin an epoch; returns its first motion frame.
 
-        That is the first frame after the one heard last and the lead. After a pause shorter than what was already given
+        Its tick runs when the next frame has been heard, and that frame and the lead lie before it. After a pause shorter than what was already given
         out it is the next frame that was not: no frame is planned twice.
         """
         self._window.reset()
         self._decoder_states = dict(self._initial)
         self._epoch += 1
         self._epoch_tick = 0
-        self._next_frame = max(self._heard + 1 + self.settings.lead_frames, self._given_until)
+        self._next_frame = max(self._heard + 2 + self.settings.lead_frames, self._given_until)
         return self._next_frame
 
     def stop(self) -> None:

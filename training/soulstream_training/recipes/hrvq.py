@@ -67,11 +67,16 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
     Returns:
         The model with averaged weights, in evaluation mode.
     """
+    from soulstream_training.evaluation.tokenizer import body_errors_mm
+
     torch.set_num_threads(recipe.threads)
     config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
     loss_weights = TokenizerLossWeights(**recipe.loss)
     train = [
         s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
+    ]
+    held_out = [
+        s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
     ]
     torch.manual_seed(recipe.seed)
     model = Hrvq(config)
@@ -103,12 +108,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
             return tokenizer_loss(model, motion, made, quantised, loss_weights)
 
     def validate() -> dict[str, float]:
-        from soulstream_training.evaluation.tokenizer import body_errors_mm
-
-        rows = [
-            s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
-        ]
-        return {"mpjpe_body_mm": body_errors_mm(model, rows).local_mm}
+        return {"mpjpe_body_mm": body_errors_mm(model, held_out).local_mm}
 
     loop.run(step, validate)
     model.load_state_dict(loop.averaged)

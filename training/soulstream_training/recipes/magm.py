@@ -8,6 +8,7 @@ window, coarser levels given. Not supported here: alignment loss (needs the retr
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from soulstream_engine.features.layout import COLUMNS
 from soulstream_training.models.magm import Magm, MagmConfig
 from soulstream_training.models.window import (
     HIDDEN,
@@ -34,6 +36,16 @@ from .settings import check_table
 
 STAGE_NAMES = ("magm_mask", "magm_residual")
 
+IGNORED_DEVIATION = 1.0e4
+"""Deviation given to features that a model must not look at: after normalisation nothing is left of them.
+
+With a quarter of an hour of motion a model learns which rendering it hears by its timbre, and by it the clip; music it
+has not heard then makes its predictions worse (LOG.md, 2026-11-22).
+"""
+
+EXACT_FEATURES = ("beat", "beat2", "confidence", "heard")
+"""Features that get no noise: the clock's own errors are in them already."""
+
 
 class MagmRecipe(BaseModel):
     """Settings of one stage's training; unknown keys are refused."""
@@ -51,6 +63,9 @@ class MagmRecipe(BaseModel):
     random_code: float = 0.1
     still_masked: float = 0.88
     corrupt_context: float = 0.05
+    ignore_features: tuple[str, ...] = ()
+    feature_noise: float = 0.0
+    average: float = 0.999
     seed: int = 3407
     validate_every: int = 500
     bf16: bool = True
@@ -104,6 +119,18 @@ def window_logits(
         bias, music_bias = bias.bfloat16(), music_bias.bfloat16()
     hidden, _ = model.trunk(x, None, bias, model.music_key_values(music), music_bias)
     return model.logits(hidden, layout.part, level)
+
+
+def with_noise(batch: Batch, model: Magm, recipe: MagmRecipe, generator: torch.Generator) -> Batch:
+    """The batch with ``feature_noise`` deviations of noise on each feature that is neither exact nor ignored."""
+    if recipe.feature_noise == 0.0:
+        return batch
+    scale = recipe.feature_noise * model.feature_std.clone()
+    for name in (*EXACT_FEATURES, *recipe.ignore_features):
+        scale[COLUMNS[name]] = 0.0
+    bank = batch.bank_rows + scale * torch.randn(batch.bank_rows.shape, generator=generator)
+    fresh = batch.fresh_rows + scale * torch.randn(batch.fresh_rows.shape, generator=generator)
+    return replace(batch, bank_rows=bank, fresh_rows=fresh)
 
 
 def _flatten(codes: Tensor, layout: Layout) -> Tensor:
@@ -184,6 +211,8 @@ def train_magm(
     torch.manual_seed(recipe.seed + stage)
     model = Magm(config)
     mean, deviation = train.feature_statistics()
+    for name in recipe.ignore_features:
+        deviation[COLUMNS[name]] = IGNORED_DEVIATION
     model.feature_mean.copy_(mean)
     model.feature_std.copy_(deviation)
     loop = Loop(
@@ -192,6 +221,7 @@ def train_magm(
         LoopConfig(
             steps=recipe.steps,
             rate=recipe.rate,
+            average=recipe.average,
             weight_decay=recipe.weight_decay,
             minutes=recipe.minutes,
             validate_every=recipe.validate_every,
@@ -203,7 +233,8 @@ def train_magm(
     )
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
-        return stage_loss(model, train, train.draw(recipe.batch, generator), recipe, generator)
+        batch = with_noise(train.draw(recipe.batch, generator), model, recipe, generator)
+        return stage_loss(model, train, batch, recipe, generator)
 
     def validate() -> dict[str, float]:
         return validation_numbers(model, held_out, recipe)

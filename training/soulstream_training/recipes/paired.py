@@ -157,7 +157,9 @@ class PairedSampler:
         """Heard tokens; invalid before the clip begins, or (as after a restart) before the window begins."""
         times = self.bank_times().numpy()
         index = first[:, None] + times[None] * FRAMES_PER_TOKEN
-        valid = (index >= clip[:, None]) & (remembers[:, None] | (times[None] >= -self.geometry.fresh_past))
+        valid = (index >= clip[:, None]) & (
+            remembers[:, None] | (times[None] >= -self.geometry.fresh_past - self.geometry.commit)
+        )
         rows = np.maximum(index[..., None] + np.arange(FRAMES_PER_TOKEN), 0)
         return self.features[rows], valid.astype(np.float32)
 
