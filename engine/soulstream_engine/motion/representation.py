@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from soulstream_engine.motion import position_ik, rotations, skeleton
 from soulstream_engine.motion.faces import face_dim
@@ -160,6 +159,8 @@ def heading_rad(joints_m: ArrayLike, *, sigma_frames: float = HEADING_SIGMA_FRAM
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
     forward = np.cross([0.0, 1.0, 0.0], across)
     if sigma_frames > 0:
+        from scipy.ndimage import gaussian_filter1d  # slow to import and needed to encode only, never live
+
         forward = gaussian_filter1d(forward, sigma_frames, axis=0, mode="nearest")
     return np.unwrap(np.arctan2(forward[:, 0], forward[:, 2]))
 
