@@ -18,6 +18,13 @@ SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 """Audio samples in one motion frame (1600)."""
 
 
+MAX_AUDIO_OFFSET_MS = 2000.0
+"""Largest shift of the dance against the music, milliseconds either way. Ours."""
+
+MAX_SESSION_S = 7 * 24 * 3600.0
+"""Longest live run that can be asked for, seconds. Ours."""
+
+
 def monotonic_ns() -> int:
     """Monotonic time now, nanoseconds. Live: any thread."""
     return time.monotonic_ns()

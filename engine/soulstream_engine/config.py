@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from soulstream_engine.clock import MAX_AUDIO_OFFSET_MS, MAX_SESSION_S
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.validation import describe
 
@@ -37,13 +38,14 @@ class _Section(BaseModel):
 class AudioConfig(_Section):
     """What is heard.
 
-    ``source`` is ``mic``, ``mic:NAME``, ``-`` (raw PCM on standard input), ``demo`` or a file; ``offset_ms`` moves the
-    dance against the music, positive is later; ``play`` makes a file or the demo track audible
-    (unset: where there is a loudspeaker).
+    ``source`` is ``mic``, ``mic:NAME``, ``-`` (raw PCM on standard input), ``demo`` or a file; ``pipe_format`` tells
+    how that PCM looks (encoding, Hz, channels); ``offset_ms`` moves the dance against the music, positive is later;
+    ``play`` makes a file or the demo track audible (unset: where there is a loudspeaker).
     """
 
     source: str = Field(default="mic", min_length=1)
-    offset_ms: float = Field(default=0.0, ge=-2000.0, le=2000.0)
+    pipe_format: str = "s16le:48000:1"
+    offset_ms: float = Field(default=0.0, ge=-MAX_AUDIO_OFFSET_MS, le=MAX_AUDIO_OFFSET_MS)
     play: bool | None = None
 
 
@@ -62,17 +64,16 @@ class PreviewConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Which model dances: the folder of a ``bundle`` (the embedded one unless said), its ``seed``, the ``backend``."""
+    """Which model dances: the folder of a ``bundle`` (the embedded one unless said) and its ``seed``."""
 
     bundle: str | None = None
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    backend: Literal["onnxruntime"] = "onnxruntime"
 
 
 class SessionConfig(_Section):
     """How long it lasts: ``seconds`` of dance, or until Ctrl-C when not given."""
 
-    seconds: float | None = Field(default=None, gt=0.0, le=7 * 24 * 3600.0)
+    seconds: float | None = Field(default=None, gt=0.0, le=MAX_SESSION_S)
 
 
 class Config(_Section):

@@ -35,6 +35,10 @@ KEYS = {
     "rss_mb",
 }
 MAX_STOP_S = 2.0
+MAX_RSS_MB = 700.0
+# Twice the promise (1.5 s and 5 s), because other tests may run beside this one.
+MAX_FIRST_IDLE_S = 3.0
+MAX_FIRST_GENERATED_S = 10.0
 
 
 def test_demo_sends_every_frame_and_prints_its_numbers() -> None:
@@ -51,6 +55,10 @@ def test_demo_sends_every_frame_and_prints_its_numbers() -> None:
     assert summary["frames"] == 180
     assert summary["duplicated"] == 0
     assert summary["generated"] > 0
+    assert summary["first_idle_s"] < MAX_FIRST_IDLE_S
+    assert summary["first_generated_s"] < MAX_FIRST_GENERATED_S
+    assert summary["rss_mb"] < MAX_RSS_MB
+    assert summary["osc_refused"] == 0
     assert len(first) <= 1432
     assert first.startswith(b"#bundle\0")
 
@@ -74,6 +82,9 @@ def test_it_stops_at_once_and_still_prints_its_numbers(number: signal.Signals) -
 
 def test_raw_sound_on_standard_input_is_danced_to_its_end() -> None:
     quiet = b"\0\0" * 48_000
-    result = run_process("run", "--audio", "-", "--no-preview", "--json", "--osc", "vmc://127.0.0.1:39999", stdin=quiet)
+    options = ["--audio", "-", "--pipe-format", "s16le:24000:2", "--no-preview", "--json"]
+    result = run_process("run", *options, "--osc", "vmc://127.0.0.1:39999", stdin=quiet)
     assert result.code == 0, result.stderr
+    assert "standard input (s16le, 2 ch, 24000 Hz)" in result.stderr
+    assert "nobody listened at times" in result.stderr
     assert 30 <= json.loads(result.stdout)["frames"] < 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -61,8 +60,10 @@ class PacedSource:
     def blocks(self, align: Callable[[int], int] = start_now) -> Iterator[AudioBlock]:
         """Yields blocks until the end of the track (for ever when looping). ``align``: see ``AudioSource``."""
         if self._plays_if_possible:
-            with contextlib.suppress(AudioError):
+            try:
                 self._player = Player()
+            except AudioError as error:
+                self.reason = f"without sound here. {error.message}"
         try:
             yield from self._paced(align)
         finally:

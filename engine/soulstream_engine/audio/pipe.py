@@ -85,6 +85,21 @@ class PipeFormat:
         return to_mono(samples.reshape(-1, self.channels))
 
 
+def parse_pipe_format(text: str) -> PipeFormat:
+    """Reads ``ENCODING:HZ:CHANNELS``, for example ``f32le:44100:2``; parts at the end may be left out.
+
+    Raises:
+        ConfigError: More than three parts, a part that is no number, or a value outside what can be read.
+    """
+    encoding, *numbers = text.split(":")
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        raise ConfigError(
+            "CONFIG_PIPE_FORMAT", f"'{text}' is not ENCODING:HZ:CHANNELS.", "Write it like s16le:48000:1."
+        )
+    names = ("sample_rate", "channels")
+    return PipeFormat(encoding=encoding, **dict(zip(names, map(int, numbers), strict=False)))
+
+
 class PipeSource:
     """Reads a file descriptor until it ends.
 

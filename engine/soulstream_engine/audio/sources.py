@@ -12,13 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from soulstream_engine.audio.protocol import AudioSource
 from soulstream_engine.errors import AudioError, ConfigError
-
-if TYPE_CHECKING:
-    from soulstream_engine.audio.pipe import PipeFormat
 
 __all__ = ["AudioSource", "open_source"]
 
@@ -27,7 +23,7 @@ MICROPHONE_PREFIX = "mic:"
 
 
 def open_source(
-    spec: str, *, play: bool | None = False, loop: bool | None = None, pipe_format: PipeFormat | None = None
+    spec: str, *, play: bool | None = False, loop: bool | None = None, pipe_format: str = "s16le"
 ) -> AudioSource:
     """Opens a source.
 
@@ -36,11 +32,11 @@ def open_source(
         play: Also play a file or the built-in track on the default output device; a missing device is an error.
             ``None``: play if there is a device, which is opened with the first block.
         loop: Start again at the end. ``None``: the built-in track loops, files do not.
-        pipe_format: How the raw samples on standard input look; mono 16 bit 48 kHz when ``None``.
+        pipe_format: How the raw samples on standard input look: ``ENCODING:HZ:CHANNELS``; 48 kHz and mono unless said.
 
     Raises:
         AudioError: the file or device cannot be used; says what is there instead.
-        ConfigError: the specification is empty or not text for a source.
+        ConfigError: the specification or the pipe format means nothing.
     """
     if spec == "demo":
         from soulstream_engine.audio.paced import DemoSource
@@ -54,9 +50,10 @@ def open_source(
             raise ConfigError("CONFIG_AUDIO", "--audio 'mic:' has no device name.", "Use mic, or mic:NAME.")
         return MicrophoneSource(name)
     if spec == "-":
-        from soulstream_engine.audio.pipe import PipeFormat, PipeSource
+        from soulstream_engine.audio.pipe import PipeSource, parse_pipe_format
 
-        return PipeSource(_standard_input(), pipe_format or PipeFormat())
+        samples_look_like = parse_pipe_format(pipe_format)
+        return PipeSource(_standard_input(), samples_look_like)
     if not spec.strip():
         raise ConfigError("CONFIG_AUDIO", "--audio is empty.", "Use demo, mic, mic:NAME, - or a sound file.")
     from soulstream_engine.audio.paced import FileSource

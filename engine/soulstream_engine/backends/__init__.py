@@ -25,7 +25,7 @@ def open_backend(name: str = "onnxruntime") -> Backend:
     """
     if name != "onnxruntime":
         raise BackendError(
-            "BACKEND_UNKNOWN", f"Backend {name!r} is not known; known are: onnxruntime.", "Leave --backend out."
+            "BACKEND_UNKNOWN", f"Backend {name!r} is not known; known are: onnxruntime.", "Name one of these."
         )
     from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
 

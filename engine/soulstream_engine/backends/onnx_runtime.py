@@ -2,7 +2,7 @@
 
 One thread is the fastest choice for steps this small, and it leaves the other core to the frame pacer. Threads that
 spin while they wait are slower than one thread on a busy two-core machine, so spinning stays off whatever the count.
-Source: measured, docs/adr; ONNX Runtime threading documentation.
+Source: ours, measured; ONNX Runtime threading documentation.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def listen(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str,
     """
     import numpy as np
 
-    from soulstream_engine.clock import FPS
+    from soulstream_engine.clock import FPS, SAMPLE_RATE
     from soulstream_engine.features.extractor import FeatureExtractor
     from soulstream_engine.features.layout import NUM_FEATURES
 
@@ -111,7 +111,7 @@ def listen(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str,
     rows = np.stack([f.values for f in frames]) if frames else np.zeros((0, NUM_FEATURES), np.float32)
     share = 1.0 / max(len(frames), 1)
     return rows, {
-        "seconds": round(len(samples) / (FPS * 1600), 2),
+        "seconds": round(len(samples) / SAMPLE_RATE, 2),
         "bpm": round(float(np.median([f.tempo_bpm for f in locked])), 2) if locked else None,
         "confidence": round(sum(f.confidence for f in frames) * share, 3),
         "locked_s": round(locked[0].index / FPS, 2) if locked else None,
@@ -191,11 +191,12 @@ def read_list(path: Path, uses: set[str]) -> list[Track]:
 def table_of(reports: list[dict[str, Any]]) -> Table:
     """The reports as a table for people."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("track", "seconds", "BPM", "trust", "true BPM", "after 8 s", "phase within 50 ms", "bias (ms)")
     for report in reports:
         bpm = "-" if report["bpm"] is None else f"{report['bpm']:.1f}"
-        row = [str(report["track"]), f"{report['seconds']:.0f}", bpm, f"{report['confidence']:.2f}"]
+        row: list[str | Text] = [Text(report["track"]), f"{report['seconds']:.0f}", bpm, f"{report['confidence']:.2f}"]
         if "true_bpm" in report:
             style = "green" if report["tempo_ok_8s"] else "red"
             row += [f"{report['true_bpm']:g}", f"[{style}]{report['bpm_8s']:.1f}[/{style}]"]

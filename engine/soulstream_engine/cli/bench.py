@@ -47,6 +47,7 @@ def bench(
     model = load_bundle(bundle)
 
     from soulstream_engine.runtime.dance import DanceStream
+    from soulstream_engine.runtime.summary import resident_megabytes
 
     frames_per_tick = model.manifest.sampler.commit_tokens * model.manifest.tokenizer.frames_per_token
     budget_ms = 1000.0 * frames_per_tick / FPS
@@ -62,6 +63,7 @@ def bench(
         if tick >= warm_up:
             ticks_ms.append((monotonic_ns() - before_ns) / 1e6)
 
+    megabytes = resident_megabytes()
     result = {
         "tick_ms_p50": round(_percentile(ticks_ms, 50), 2),
         "tick_ms_p95": round(_percentile(ticks_ms, 95), 2),
@@ -69,7 +71,7 @@ def bench(
         "tick_ms_max": round(max(ticks_ms), 2),
         "tick_budget_ms": round(budget_ms, 2),
         "realtime_factor": round(len(ticks_ms) * budget_ms / sum(ticks_ms), 2),
-        "rss_mb": round(peak_rss_mb(), 1),
+        "rss_mb": None if megabytes is None else round(megabytes, 1),
         "backend": open_backend().name,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "model": model.manifest.model_id,
@@ -83,16 +85,6 @@ def bench(
     say(f"99 of 100 ticks take at most {share:.0%} of the time they have.")
     if as_json:
         print_json(result)
-
-
-def peak_rss_mb() -> float:
-    """Most memory this process has held so far, megabytes; NaN where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such module
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if platform.system() == "Darwin" else peak / 1e3
 
 
 def _percentile(values: list[float], percent: float) -> float:

@@ -14,13 +14,14 @@ def devices(
 ) -> None:
     """List the microphones and line inputs.
 
-    Use a name, or a part of one that fits a single device, with [bold]run[/bold].
+    Use a name, or a part of one that fits a single device, after mic: with run --audio.
 
     Examples:
       soulstream devices
       soulstream run --audio mic:USB
     """
     from rich.table import Table
+    from rich.text import Text
 
     from soulstream_engine.audio.portaudio import list_input_devices
 
@@ -31,7 +32,8 @@ def devices(
         table = Table("name", "system", "channels", "rate (Hz)", "")
         for device in found:
             default = "default" if device.is_default else ""
-            table.add_row(device.name, device.host_api, str(device.max_channels), f"{device.default_rate:.0f}", default)
+            rate = f"{device.default_rate:.0f}"
+            table.add_row(Text(device.name), Text(device.host_api), str(device.max_channels), rate, default)
         console.print(table)
     if as_json:
         print_json(

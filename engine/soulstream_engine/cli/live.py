@@ -11,17 +11,18 @@ from rich.text import Text
 
 from soulstream_engine.cli.output import console, say
 from soulstream_engine.config import Config
-from soulstream_engine.errors import AudioError, SoulstreamError
+from soulstream_engine.errors import SoulstreamError
 
 if TYPE_CHECKING:
-    from soulstream_engine.audio.protocol import AudioSource
     from soulstream_engine.frames import StatusSnapshot
+    from soulstream_engine.osc.sender import VmcSender
     from soulstream_engine.preview.process import PreviewProcess
     from soulstream_engine.runtime.events import Event
     from soulstream_engine.runtime.summary import SummaryValue
     from soulstream_engine.runtime.workers import MotionStream
 
-_NO_OUTPUT = ("AUDIO_OUTPUT_MISSING", "AUDIO_PORTAUDIO_MISSING")
+_TOLD_STATES = ("listening", "waiting")
+"""States of a source whose reason is printed, too; the others have events of their own or tell it at the end."""
 
 
 def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | None]:
@@ -36,6 +37,7 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
     Raises:
         SoulstreamError: If a receiver, the source, the page or the model cannot be used.
     """
+    from soulstream_engine.audio.sources import open_source
     from soulstream_engine.osc.sender import VmcSender
     from soulstream_engine.osc.target import parse_target
     from soulstream_engine.runtime.frame_pacer import PoseSink
@@ -45,8 +47,9 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
     _check_bundle_folder(config)
     page: PreviewProcess | None = None
     with ExitStack() as stack:
-        sinks: list[PoseSink] = [stack.enter_context(VmcSender(target)) for target in targets]
-        source = _open_source(config)
+        senders = [stack.enter_context(VmcSender(target)) for target in targets]
+        sinks: list[PoseSink] = [*senders]
+        source = open_source(config.audio.source, play=config.audio.play, pipe_format=config.audio.pipe_format)
         stack.callback(source.close)
         say(f"Listening to: {source.description}")
         say(f"Sending VMC to: {', '.join(str(target) for target in targets)}")
@@ -63,12 +66,16 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
             fps=config.osc.fps,
             seconds=config.session.seconds,
             audio_offset_ms=config.audio.offset_ms,
-            use_keys=config.audio.source != "-",
+            use_keys=True,
             on_status=display.show,
             on_event=display.note,
         )
         summary = session.run()
+    summary["osc_refused"] = sum(sender.stats.refused for sender in senders)
+    summary["osc_incomplete"] = sum(sender.stats.frames_incomplete for sender in senders)
     _print_summary(summary)
+    for sender in senders:
+        _report_losses(sender)
     return summary, session.failure
 
 
@@ -90,22 +97,11 @@ def _check_bundle_folder(config: Config) -> None:
     read_manifest(default_bundle_path() if config.model.bundle is None else Path(config.model.bundle))
 
 
-def _open_source(config: Config) -> AudioSource:
-    """Opens the source; a computer without loudspeakers is told about only when playing was asked for."""
-    from soulstream_engine.audio.sources import open_source
-
-    spec, play = config.audio.source, config.audio.play
-    try:
-        return open_source(spec, play=play is not False)
-    except AudioError as error:
-        if play is not None or error.code not in _NO_OUTPUT or spec.startswith("mic"):
-            raise
-        say("No loudspeaker was found: dancing without sound.", "yellow")
-        return open_source(spec, play=False)
-
-
 class _StatusLine:
-    """One line that changes in place on a terminal, nothing where there is none; events are printed above it."""
+    """One line that changes in place on a terminal, nothing where there is none.
+
+    Events, and what keeps the source from being all well, are printed above it once.
+    """
 
     def __init__(self, page: PreviewProcess | None) -> None:
         from soulstream_engine.runtime.keys import KEY_HELP
@@ -113,6 +109,7 @@ class _StatusLine:
         self._help = KEY_HELP
         self._page = page
         self._is_page_announced = False
+        self._reason = ""
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> _StatusLine:
@@ -128,6 +125,9 @@ class _StatusLine:
         if self._page is not None:
             self._page.set_status(status)
             self._announce(self._page)
+        if status.state in _TOLD_STATES and status.reason not in ("", self._reason):
+            say(f"{status.state}: {status.reason}", "yellow")
+            self._reason = status.reason
         if self._live is not None:
             self._live.update(Text(f"{status_text(status)}\n{self._help}", style="dim"), refresh=True)
 
@@ -167,3 +167,12 @@ def _print_summary(summary: dict[str, SummaryValue]) -> None:
         f"Lateness p99 {summary['late_ms_p99']} ms; first idle frame after {idle_s} s, first generated {generated}; "
         f"memory {summary['rss_mb']} MB."
     )
+
+
+def _report_losses(sender: VmcSender) -> None:
+    """Says what the network did not take; nothing when all is well."""
+    stats = sender.stats
+    if stats.refused:
+        say(f"{sender.target}: nobody listened at times ({stats.refused} packets refused). Is it started?", "yellow")
+    elif stats.frames_incomplete:
+        say(f"{sender.target}: {stats.frames_incomplete} frames did not leave whole.", "yellow")

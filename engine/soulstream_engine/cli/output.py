@@ -1,6 +1,6 @@
 """How commands talk: people read standard error, programs read one line of JSON, last, on standard output.
 
-Exit codes: 0 done, 2 wrong option or setting, 3 bundle, 4 backend, 5 audio, 6 output, 70 our bug, 130 interrupted.
+``EXIT_CODES`` lists what the number a command leaves means; each error class knows its own (``errors``).
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ TRACEBACK_VARIABLE = "SOULSTREAM_TRACEBACK"
 EXIT_INTERRUPTED = 130
 """Stopped by Ctrl-C before the work was done. Source: shell convention, 128 + SIGINT."""
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a check failed; 2 wrong option or setting; 3 model bundle; 4 inference runtime; 5 sound; "
+    "6 output; 70 a bug of ours; 130 interrupted before the work was done."
+)
+"""Printed by --help and so part of the documentation."""
+
 console = Console(stderr=True, highlight=False)
 """Everything a person reads."""
 
@@ -37,7 +43,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="soulstream",
         help="Music in, dance out: listens to music and dances, live, as OSC and in a browser page.\n\n"
-        "Start with: soulstream demo",
+        f"Start with: soulstream demo\n\n{EXIT_CODES}",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soulstream_engine.cli.output import console, print_json, say
+from soulstream_engine.clock import MAX_AUDIO_OFFSET_MS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-MAX_OFFSET_MS = 2000.0
-"""Largest shift of the dance against the music, milliseconds. Source: ours."""
 
 
 def render(
@@ -25,7 +23,10 @@ def render(
         Path | None, typer.Option(help="Folder of another model.", show_default="the embedded one")
     ] = None,
     audio_offset: Annotated[
-        float, typer.Option(min=-MAX_OFFSET_MS, max=MAX_OFFSET_MS, metavar="MS", help="Dance later (+) or earlier (-).")
+        float,
+        typer.Option(
+            min=-MAX_AUDIO_OFFSET_MS, max=MAX_AUDIO_OFFSET_MS, metavar="MS", help="Dance later (+) or earlier (-)."
+        ),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
@@ -57,7 +58,7 @@ def render(
 
     from soulstream_engine.runtime.render import render_song
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"Dancing to {song.name}", total=1.0)
         take = render_song(

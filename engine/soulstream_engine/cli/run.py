@@ -27,6 +27,10 @@ Play = Annotated[
 AudioOffset = Annotated[
     float | None, typer.Option(metavar="MS", help="Dance later (+) or earlier (-), milliseconds.", show_default="0")
 ]
+PipeFormat = Annotated[
+    str | None,
+    typer.Option(metavar="ENCODING:HZ:CHANNELS", help="Raw PCM on standard input.", show_default="s16le:48000:1"),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML.", show_default=False)
 ]
@@ -38,6 +42,7 @@ def demo(
     osc: Osc = None,
     fps: Fps = None,
     seed: Seed = None,
+    audio_offset: AudioOffset = None,
     seconds: Seconds = None,
     no_preview: NoPreview = False,
     preview_port: PreviewPort = None,
@@ -55,6 +60,7 @@ def demo(
     """
     options = {
         "audio.source": "demo",
+        "audio.offset_ms": audio_offset,
         "audio.play": play,
         "osc.targets": osc or None,
         "osc.fps": fps,
@@ -72,6 +78,7 @@ def run(
         str | None,
         typer.Option(metavar="mic|mic:NAME|FILE|-|demo", help="What to listen to; - is raw PCM.", show_default="mic"),
     ] = None,
+    pipe_format: PipeFormat = None,
     osc: Osc = None,
     fps: Fps = None,
     seed: Seed = None,
@@ -92,11 +99,13 @@ def run(
       soulstream run --audio mic:USB --fps 60
       soulstream run --audio song.mp3 --seed 7
       arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
+      ffmpeg -i song.opus -f f32le -ar 44100 -ac 2 - | soulstream run --audio - --pipe-format f32le:44100:2
 
     Keys: t taps the tempo, the square brackets nudge the beat, x and h double and halve the tempo, q stops.
     """
     options = {
         "audio.source": audio,
+        "audio.pipe_format": pipe_format,
         "audio.offset_ms": audio_offset,
         "audio.play": play,
         "osc.targets": osc or None,

@@ -15,12 +15,13 @@ class KeyReader:
     """Context manager that puts the terminal into single-key mode and back.
 
     Args:
-        descriptor: Terminal to read; standard input by default. Anything that is not a terminal in the foreground
-            gives no keys.
+        descriptor: Terminal to read. By default standard input, or, if that is a pipe with sound, the terminal that
+            controls this process. Anything that is not a terminal in the foreground gives no keys.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
+        self._opened: int | None = None
         self._saved: list[object] | None = None
 
     def __enter__(self) -> KeyReader:
@@ -36,6 +37,9 @@ class KeyReader:
 
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
             self._saved = None
+        if self._opened is not None:
+            os.close(self._opened)
+            self._opened = self._descriptor = None
 
     def poll(self) -> str:
         """The keys pressed since the last call, oldest first; usually empty."""
@@ -53,13 +57,19 @@ class KeyReader:
 
         try:
             if self._descriptor is None:
-                self._descriptor = sys.stdin.fileno()
+                self._descriptor = self._find_terminal()
             if not os.isatty(self._descriptor) or os.tcgetpgrp(self._descriptor) != os.getpgrp():
                 return
             self._saved = list(termios.tcgetattr(self._descriptor))
             tty.setcbreak(self._descriptor)
         except (OSError, ValueError, termios.error):
             self._saved = None
+
+    def _find_terminal(self) -> int:
+        if sys.stdin is not None and sys.stdin.isatty():
+            return sys.stdin.fileno()
+        self._opened = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        return self._opened
 
     def _poll_windows(self) -> str:
         if sys.platform != "win32" or not sys.stdin.isatty():

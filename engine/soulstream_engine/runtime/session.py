@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from soulstream_engine.audio.protocol import AudioSource
-from soulstream_engine.clock import FPS, monotonic_ns
+from soulstream_engine.clock import FPS, MAX_AUDIO_OFFSET_MS, MAX_SESSION_S, monotonic_ns
 from soulstream_engine.errors import ConfigError, InvariantError, SoulstreamError
 from soulstream_engine.frames import Provenance, StatusSnapshot
 from soulstream_engine.runtime import real_time
@@ -40,8 +40,6 @@ from soulstream_engine.runtime.media_map import MediaMap
 from soulstream_engine.runtime.summary import SummaryValue, process_start_ns, summarise
 from soulstream_engine.runtime.workers import BeatControls, InferenceWorker, MotionStream
 
-MAX_SECONDS = 7 * 24 * 3600.0
-MAX_AUDIO_OFFSET_MS = 2000.0
 MAX_DELAY_FRAMES = 2 * FPS
 
 _POLL_S = 0.05
@@ -171,7 +169,7 @@ class Session:
             process_start=process_start,
             xruns=self._source.xruns,
             reconnects=self._source.reconnects,
-            skipped_blocks=worker.counts.skipped_blocks,
+            worker=worker.counts,
         )
 
     def status(self) -> StatusSnapshot | None:
@@ -273,9 +271,11 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float, de
     """
     if fps not in OUTPUT_RATES:
         raise ConfigError("CONFIG_FPS", f"{fps} frames a second cannot be sent.", "Use --fps 30 or --fps 60.")
-    if seconds is not None and not 0.0 < seconds <= MAX_SECONDS:
+    if seconds is not None and not 0.0 < seconds <= MAX_SESSION_S:
         raise ConfigError(
-            "CONFIG_SECONDS", f"--seconds is {seconds}; above 0 and up to {MAX_SECONDS:.0f} is possible.", "Change it."
+            "CONFIG_SECONDS",
+            f"--seconds is {seconds}; above 0 and up to {MAX_SESSION_S:.0f} is possible.",
+            "Change it.",
         )
     if not abs(audio_offset_ms) <= MAX_AUDIO_OFFSET_MS:
         raise ConfigError(

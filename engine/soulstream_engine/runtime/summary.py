@@ -10,6 +10,7 @@ from pathlib import Path
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.frames import Provenance
 from soulstream_engine.runtime.frame_pacer import PacerCounts
+from soulstream_engine.runtime.workers import WorkerCounts
 
 _IMPORTED_NS = monotonic_ns()
 _START_FIELD = 19  # of /proc/self/stat after the command name: start time in clock ticks after boot
@@ -44,7 +45,7 @@ def resident_megabytes() -> float | None:
 
 
 def summarise(
-    counts: PacerCounts, *, process_start: int, xruns: int = 0, reconnects: int = 0, skipped_blocks: int = 0
+    counts: PacerCounts, *, process_start: int, xruns: int = 0, reconnects: int = 0, worker: WorkerCounts | None = None
 ) -> dict[str, SummaryValue]:
     """The numbers of a run.
 
@@ -53,13 +54,14 @@ def summarise(
         process_start: Monotonic time to measure ``first_*_s`` from, nanoseconds.
         xruns: Times that audio was lost on the way in.
         reconnects: Times that a lost device was opened again.
-        skipped_blocks: Blocks of sound dropped because inference was behind.
+        worker: What the inference worker dropped or repaired.
 
     Returns:
         ``frames dropped duplicated generated held blended idle`` (counts), ``late_ms_p50 late_ms_p99 late_ms_max``,
         ``first_idle_s first_generated_s`` (from the start of the process; ``None``: never), ``rss_mb``,
-        ``xruns reconnects skipped_blocks sink_errors``.
+        ``xruns reconnects skipped_blocks sink_errors invalid_frames bad_chunks restarts``.
     """
+    worked = worker or WorkerCounts()
 
     def first_s(provenance: Provenance) -> float | None:
         sent_ns = counts.first_sent_ns.get(provenance)
@@ -85,6 +87,9 @@ def summarise(
         "rss_mb": None if megabytes is None else round(megabytes, 1),
         "xruns": xruns,
         "reconnects": reconnects,
-        "skipped_blocks": skipped_blocks,
+        "skipped_blocks": worked.skipped_blocks,
         "sink_errors": counts.sink_errors,
+        "invalid_frames": worked.invalid_frames,
+        "bad_chunks": worked.bad_chunks,
+        "restarts": worked.restarts,
     }

@@ -77,13 +77,26 @@ class ReportsFeatures(Protocol):
         """The newest feature frame."""
 
 
+@runtime_checkable
+class CountsBadChunks(Protocol):
+    """Streams that idle and begin anew when the model gives motion that cannot be shown."""
+
+    bad_chunks: int
+    """How often that was so."""
+
+
 @dataclass(slots=True)
 class WorkerCounts:
-    """What the worker dropped or repaired."""
+    """What the worker dropped or repaired.
+
+    ``skipped_blocks`` of sound, because inference was behind; ``invalid_frames`` of the stream; ``bad_chunks`` that the
+    stream itself refused; ``restarts`` of the stream.
+    """
 
     blocks: int = 0
     skipped_blocks: int = 0
     invalid_frames: int = 0
+    bad_chunks: int = 0
     restarts: int = 0
 
 
@@ -121,6 +134,7 @@ class InferenceWorker:
         self._commands: deque[tuple[Callable[[BeatControls, float], None], int]] = deque(maxlen=32)
         self._stopped = threading.Event()
         self._is_behind = False
+        self._bad_before = 0  # bad chunks of streams that are no more
         self.ready = threading.Event()
         """Set when the first stream was built."""
         self.counts = WorkerCounts()
@@ -207,11 +221,19 @@ class InferenceWorker:
         self.counts.blocks += 1
         if isinstance(stream, ReportsFeatures):
             self.feature = stream.latest_feature
+        if isinstance(stream, CountsBadChunks):
+            self._note_invalid(self.counts.invalid_frames, self._bad_before + stream.bad_chunks)
         if frames:
             valid = [replace(frame, index=frame.index + self._map.offset_frames) for frame in frames if is_valid(frame)]
-            self.counts.invalid_frames += len(frames) - len(valid)
+            self._note_invalid(self.counts.invalid_frames + len(frames) - len(valid), self.counts.bad_chunks)
             self._buffer.put(valid, self._buffer.epoch)
         return stream
+
+    def _note_invalid(self, invalid_frames: int, bad_chunks: int) -> None:
+        """Counts motion that cannot be shown; says so the first time."""
+        if not (self.counts.invalid_frames or self.counts.bad_chunks) and (invalid_frames or bad_chunks):
+            self._events.add("MOTION_INVALID", "The model gave motion that is not finite; the dancer idles meanwhile.")
+        self.counts.invalid_frames, self.counts.bad_chunks = invalid_frames, bad_chunks
 
     def _rebuild(self, error: SoulstreamError) -> MotionStream | None:
         self._buffer.reset()
@@ -219,6 +241,7 @@ class InferenceWorker:
             self.failure = error
             return None
         self.counts.restarts += 1
+        self._bad_before = self.counts.bad_chunks
         stream = self._build()
         self._map = self._make_map()
         return stream

@@ -13,7 +13,7 @@ import soundfile
 
 from soulstream_engine.audio import portaudio
 from soulstream_engine.audio.paced import PacedSource
-from soulstream_engine.audio.pipe import PipeFormat, PipeSource
+from soulstream_engine.audio.pipe import PipeFormat, PipeSource, parse_pipe_format
 from soulstream_engine.audio.sources import open_source
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.errors import AudioError, ConfigError
@@ -69,13 +69,16 @@ def test_a_looping_source_goes_on_without_a_gap() -> None:
     assert np.array_equal(np.concatenate(taken), np.concatenate([ramp(700)] * 3)[:1440])
 
 
-def test_playing_if_possible_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playing_if_possible_never_fails_and_says_why_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
     def refuse(name: str) -> object:
         raise OSError("PortAudio library not found")
 
     monkeypatch.setattr(portaudio.importlib, "import_module", refuse)
     source = PacedSource("ramp", lambda: iter([ramp(960)]), play=None, loop=False)
-    assert len(list(source.blocks())) == 2
+    assert len(list(source.blocks(lambda now_ns: (told.append(source.reason), now_ns)[1]))) == 2
+    assert told[0].startswith("without sound here. Audio devices need the PortAudio library")
     with pytest.raises(AudioError, match="libportaudio2"):
         PacedSource("ramp", lambda: iter([ramp(960)]), play=True, loop=False)
 
@@ -180,6 +183,15 @@ def test_impossible_formats_are_refused(values: dict[str, object], code: str) ->
     with pytest.raises(ConfigError) as caught:
         PipeFormat(**values)  # type: ignore[arg-type]
     assert caught.value.code == code
+
+
+def test_formats_are_read_from_text_and_parts_at_the_end_may_be_left_out() -> None:
+    assert parse_pipe_format("f32le:44100:2") == PipeFormat(44100, 2, "f32le")
+    assert parse_pipe_format("u8:8000") == PipeFormat(8000, 1, "u8")
+    assert parse_pipe_format("s16be") == PipeFormat(48000, 1, "s16be")
+    for text in ("", "s16le:fast", "s16le:48000:1:1", "s16le:-1", "s16le:48000:0"):
+        with pytest.raises(ConfigError):
+            parse_pipe_format(text)
 
 
 @pytest.mark.parametrize("spec", ["", "  ", "mic:"])

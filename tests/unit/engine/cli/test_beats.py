@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 import soundfile
 import typer
 from click.testing import Result
+from rich.console import Console
 from typer.testing import CliRunner
 
-from soulstream_engine.cli.beats import beats
+from soulstream_engine.cli.beats import beats, table_of
 from soulstream_engine.errors import ConfigError
 
 _HEADER = "id,path,mix_with,bpm,first_beat_s,use\n"
@@ -48,6 +50,13 @@ def test_a_plain_file_needs_no_truth(folder: Path) -> None:
     report = json.loads(result.stdout.splitlines()[-1])
     assert set(report["tracks"][0]) == {"track", "seconds", "bpm", "confidence", "locked_s", "silent"}
     assert "summary" not in report
+
+
+def test_square_brackets_in_a_name_are_part_of_the_name() -> None:
+    printed = io.StringIO()
+    report = {"track": "low [live] [/x].wav", "seconds": 1.0, "bpm": None, "confidence": 0.0}
+    Console(file=printed, width=160).print(table_of([report]))
+    assert "low [live] [/x].wav" in printed.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -16,13 +15,14 @@ from soulstream_engine.cli.render import _shifted
 from soulstream_engine.errors import SinkError
 from soulstream_engine.frames import Provenance
 from soulstream_engine.motion.skeleton import PARENTS, REST_OFFSETS_M
+from soulstream_engine.runtime.render import Take
 
 
-def still_take(frames: int) -> Any:
+def still_take(frames: int) -> Take:
     wxyz = np.zeros((frames, 52, 4), np.float32)
     wxyz[..., 0] = 1
     kinds = (Provenance.GENERATED, Provenance.IDLE, Provenance.HELD, Provenance.BLENDED)
-    return SimpleNamespace(
+    return Take(
         joints_m=np.zeros((frames, 52, 3), np.float32),
         joint_wxyz=wxyz,
         root_m=np.zeros((frames, 3), np.float32),
@@ -32,6 +32,7 @@ def still_take(frames: int) -> Any:
         contacts=np.ones((frames, 4), np.float32),
         fps=30,
         provenance=tuple(kinds[n % 4] for n in range(frames)),
+        not_generated=("hands", "face"),
     )
 
 
@@ -39,9 +40,10 @@ def test_an_npz_holds_the_documented_arrays_and_no_pickle(tmp_path: Path) -> Non
     take_files.write_take(still_take(5), tmp_path / "take.npz")
     with np.load(tmp_path / "take.npz", allow_pickle=False) as stored:  # noqa: TID251 - as a user would open it
         assert set(stored.files) == set(
-            "joints_m joint_wxyz root_m parents rest_offsets_m face contacts fps provenance".split()  # noqa: SIM905
+            "joints_m joint_wxyz root_m parents rest_offsets_m face contacts fps provenance not_generated".split()  # noqa: SIM905
         )
     assert read_arrays(tmp_path / "take.npz")["provenance"].tolist() == [0, 3, 2, 1, 0]
+    assert read_arrays(tmp_path / "take.npz")["not_generated"].tolist() == [False, True, True]
 
 
 def test_a_full_disk_leaves_the_older_take_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

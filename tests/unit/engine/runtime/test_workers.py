@@ -141,9 +141,26 @@ def test_poses_that_are_not_poses_are_dropped() -> None:
                     frames[position] = replace(frame, joint_wxyz=frame.joint_wxyz * np.float32(1.1))
             return frames
 
-    worker, buffer, _ = work(Source(100), Broken)
+    worker, buffer, events = work(Source(100), Broken)
     assert set(range(31)) - set(indices(buffer)) == {5, 6}
     assert worker.counts.invalid_frames == 2
+    assert [event.code for event in events.recent] == ["MOTION_INVALID"]
+
+
+def test_motion_that_the_stream_refused_is_counted_over_restarts_and_said_once() -> None:
+    class Refuses(Stream):
+        bad_chunks = 0
+
+        def push(self, samples: np.ndarray) -> list[PoseFrame]:
+            if len(self.heard) == 40:
+                raise BackendError("BACKEND_OUT_OF_MEMORY", "Out of memory.", "Close something.")
+            self.bad_chunks += len(self.heard) in (10, 20)
+            return super().push(samples)
+
+    worker, _, events = work(Source(70), Refuses)
+    assert worker.counts.restarts == 1
+    assert worker.counts.bad_chunks == 4
+    assert [event.code for event in events.recent] == ["MOTION_INVALID", "BACKEND_OUT_OF_MEMORY"]
 
 
 def test_a_stream_that_fails_is_built_again_a_few_times() -> None:
