@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
+from soulstream_engine.cli.output import console, print_json, say, show_error
 from soulstream_engine.errors import ConfigError, SoulstreamError
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True)
 
 
 @app.callback()
@@ -52,9 +50,9 @@ def bundle(
     with console.status("Exporting, then comparing with torch"):
         written = write_bundle(out, tokenizer, mask, residual, known)
     size = sum(path.stat().st_size for path in written.iterdir())
-    console.print(f"{written}: {size / 1e6:.1f} MB, {known.model_id}")
+    say(f"{written}: {size / 1e6:.1f} MB, {known.model_id}")
     if as_json:
-        sys.stdout.write(json.dumps({"bundle": str(written), "bytes": size, "model": known.model_id}) + "\n")
+        print_json({"bundle": str(written), "bytes": size, "model": known.model_id})
 
 
 def read_facts(path: Path) -> BundleFacts:
@@ -82,5 +80,5 @@ def main() -> None:
     try:
         app()
     except SoulstreamError as error:
-        console.print(f"[red]{error.message}[/red] {error.hint}", highlight=False)
+        show_error(error)
         sys.exit(error.exit_code)

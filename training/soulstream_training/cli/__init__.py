@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
+from soulstream_engine.cli.output import show_error
 from soulstream_engine.errors import SoulstreamError
 
 from . import data, evaluate, train
@@ -28,5 +28,5 @@ def main() -> None:
     try:
         app()
     except SoulstreamError as error:
-        Console(stderr=True).print(f"[red]{error.message}[/red] {error.hint}", highlight=False)
+        show_error(error)
         sys.exit(error.exit_code)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -40,8 +39,3 @@ def read_section(path: Path, section: str, model: type[Settings]) -> Settings:
         wrong = "; ".join(f"{section}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         known = ", ".join(sorted(model.model_fields))
         raise ConfigError("CONFIG_INVALID", f"Config '{path}': {wrong}.", f"Known keys: {known}.") from error
-
-
-def print_json(values: dict[str, Any]) -> None:
-    """One line of JSON on standard output."""
-    print(json.dumps(values))

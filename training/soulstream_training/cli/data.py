@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .common import DataOption, JsonOption, MusicOption, StoreOption, print_json
+from soulstream_engine.cli.output import print_json
+
+from .common import DataOption, JsonOption, MusicOption, StoreOption
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from .common import DataOption, JsonOption, StoreOption, WeightsOption, print_json
+from soulstream_engine.cli.output import console, print_json
+
+from .common import DataOption, JsonOption, StoreOption, WeightsOption
 
 app = typer.Typer(no_args_is_help=True)
-console = Console(stderr=True)
 
 
 @app.command()
@@ -55,14 +56,19 @@ def beats(
 
     tracks = read_tracks(data, use.split(","))
     render = bundle_renderer(bundle, random_codes=random_codes, seconds=seconds)
-    with console.status(f"Dancing to {len(tracks)} tracks, {seeds} times each"):
-        numbers = evaluate_beats(tracks, render, range(seeds))
-    if store.is_dir():
-        numbers["real_density_per_beat"] = real_density(store)["per_beat"]
-    table = Table("track", "bas", "shift p", "F1", "density", "offset ms")
+    real = real_density(store)["per_beat"] if store.is_dir() else None
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"Dancing to {len(tracks)} tracks, {seeds} times each", total=len(tracks) * seeds)
+        numbers = evaluate_beats(tracks, render, range(seeds), lambda *_: bar.advance(task))
+    columns = ["bas", "shift_p", "f1", "density", "best_offset_ms"]
+    if real is not None:
+        numbers["real_density_per_beat"] = real
+        for row in numbers["tracks"].values():
+            row["density_to_real"] = row["density"] / real
+        columns.insert(4, "density_to_real")
+    table = Table("track", *columns)
     for name, row in numbers["tracks"].items():
-        cells = (f"{row[key]:.3f}" for key in ("bas", "shift_p", "f1", "density", "best_offset_ms"))
-        table.add_row(name, *cells)
+        table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
     console.print(table)
     needed = -(-2 * numbers["num_tracks"] // 3)
     passed = numbers["significant"] >= needed
