@@ -35,16 +35,6 @@ def frame_to_seconds(index: int, fps: int = FPS) -> float:
     return index / fps
 
 
-def seconds_to_frame(seconds: float, fps: int = FPS) -> int:
-    """Last motion frame that is due at or before a media time."""
-    return int(seconds * fps + 1e-9)
-
-
-def frames_in_samples(num_samples: int) -> int:
-    """Whole motion frames contained in a number of samples at ``SAMPLE_RATE``."""
-    return num_samples // SAMPLES_PER_FRAME
-
-
 def frame_due_ns(index: int, epoch_ns: int, fps: int = FPS) -> int:
     """Monotonic time at which frame ``index`` is due when frame 0 is due at ``epoch_ns``. No drift: integer maths."""
     return epoch_ns + index * 1_000_000_000 // fps

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor, nn
 
@@ -255,9 +254,3 @@ def _manifest(
         metrics=facts.metrics,
         notices=facts.notices,
     )
-
-
-def initial_states(spec: StepSpec) -> dict[str, NDArray[np.float32]]:
-    """Zeros for every state of a step."""
-    shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
-    return {state.input: np.zeros(shapes[state.input], np.float32) for state in spec.states}

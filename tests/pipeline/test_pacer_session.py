@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import pty
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -87,6 +89,42 @@ def test_a_file_that_ends_lets_the_dancer_come_to_rest_and_ends_the_run() -> Non
     assert origins[-1] is Provenance.IDLE
     assert Provenance.HELD in origins
     assert int(summary["frames"] or 0) == pytest.approx(0.6 * 30 + 8 + 60, abs=10)
+
+
+class Controlled(Stream):
+    """Remembers what the operator did."""
+
+    done: ClassVar[list[str]] = []
+
+    def tap(self, time_s: float) -> None:
+        self.done.append("tap" if 0.0 < time_s < 1.5 else f"tap at {time_s}")
+
+    def double(self) -> None:
+        self.done.append("double")
+
+    def halve(self) -> None:
+        self.done.append("halve")
+
+    def nudge(self, turns: float) -> None:
+        self.done.append(f"nudge {turns}")
+
+
+@pytest.mark.parametrize("is_sound_on_stdin", [False, True])
+def test_keys_reach_the_beat_clock(is_sound_on_stdin: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, terminal = pty.openpty()
+    open_file = os.open
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest: os.dup(terminal) if path == "/dev/tty" else open_file(path, *rest)
+    )
+    with open(os.devnull) if is_sound_on_stdin else os.fdopen(os.dup(terminal)) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        threading.Timer(0.5, os.write, (controller, b"t[]bxh?")).start()
+        Session(tone(0.5, loop=True), Controlled, [Recorder()], seconds=1.2, use_keys=True).run()
+    os.close(controller)
+    os.close(terminal)
+    assert Controlled.done == ["tap", "nudge -0.05", "nudge 0.05", "nudge 0.5", "double", "halve"]
+    Controlled.done.clear()
 
 
 def test_a_model_that_takes_long_to_load_delays_no_frame() -> None:
@@ -171,7 +209,7 @@ def test_ctrl_c_and_sigterm_end_the_process_cleanly_within_two_seconds(number: i
 
 @pytest.mark.parametrize(
     "options",
-    [{"fps": 25}, {"seconds": 0.0}, {"seconds": float("nan")}, {"audio_offset_ms": 9999.0}, {"delay_frames": -1}],
+    [{"fps": 25}, {"seconds": 0.0}, {"seconds": float("nan")}, {"audio_offset_ms": 9999.0}],
 )
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

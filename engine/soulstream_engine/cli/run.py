@@ -56,7 +56,8 @@ def demo(
       soulstream demo
       soulstream demo --seconds 60 --no-preview --json
 
-    Keys: t taps the tempo, the square brackets nudge the beat, x and h double and halve the tempo, q stops.
+    Keys: t taps the tempo, the square brackets nudge the beat, b moves it by half a beat, x and h double and halve the
+    tempo, q stops.
     """
     options = {
         "audio.source": "demo",
@@ -101,7 +102,8 @@ def run(
       arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
       ffmpeg -i song.opus -f f32le -ar 44100 -ac 2 - | soulstream run --audio - --pipe-format f32le:44100:2
 
-    Keys: t taps the tempo, the square brackets nudge the beat, x and h double and halve the tempo, q stops.
+    Keys: t taps the tempo, the square brackets nudge the beat, b moves it by half a beat, x and h double and halve the
+    tempo, q stops.
     """
     options = {
         "audio.source": audio,

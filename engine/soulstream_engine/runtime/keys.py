@@ -7,7 +7,7 @@ import select
 import sys
 from types import TracebackType
 
-KEY_HELP = "t tap tempo   [ ] nudge beat   x double   h halve   q quit"
+KEY_HELP = "t tap tempo   [ ] nudge beat   b half a beat   x double   h halve   q quit"
 """One line for the status display."""
 
 

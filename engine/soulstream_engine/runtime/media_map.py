@@ -30,15 +30,13 @@ class MediaMap:
     Args:
         epoch_ns: When frame 0 of the pacer is due.
         offset_ns: Shows all motion later than its sound by this much (negative: earlier), nanoseconds.
-        delay_frames: Shows all motion this many whole frames later; room for a slow model.
 
     Threading: ``place`` belongs to the worker; the rest may be read anywhere.
     """
 
-    def __init__(self, epoch_ns: int, offset_ns: int = 0, delay_frames: int = 0) -> None:
+    def __init__(self, epoch_ns: int, offset_ns: int = 0) -> None:
         self._epoch_ns = epoch_ns
         self._offset_ns = offset_ns
-        self._delay_frames = delay_frames
         self._first_frame = 0
         self._anchor_ns: int | None = None  # when sample 0 sounded, as far as known today
         self._num_samples = 0  # since sample 0; negative while the start is cut off
@@ -52,7 +50,7 @@ class MediaMap:
     @property
     def offset_frames(self) -> int:
         """Add this to a stream index to get the index of the pacer."""
-        return self._first_frame + self._delay_frames
+        return self._first_frame
 
     def align(self, time_ns: int) -> int:
         """First time at or after ``time_ns`` at which a stream may start so that nothing must be cut off."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from soulstream_engine.backends import open_backend
-from soulstream_engine.backends.base import Arrays
+from soulstream_engine.backends.base import Arrays, initial_states
 from soulstream_engine.bundle import Bundle, check_features
 from soulstream_engine.errors import BundleError
 from soulstream_engine.features.layout import FEATURE_NAMES
@@ -45,10 +44,8 @@ class Network:
         return self._steps[name].run(inputs)
 
     def decoder_states(self) -> Arrays:
-        """Zeros for every state of the decoder."""
-        spec = self.manifest.step(DECODER_STEP)
-        shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
-        return {state.input: np.zeros(shapes[state.input], np.float32) for state in spec.states}
+        """States of the decoder at the start of an epoch, by input name."""
+        return initial_states(self.manifest.step(DECODER_STEP))
 
 
 def _check_steps(manifest: Manifest) -> None:

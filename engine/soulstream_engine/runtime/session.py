@@ -10,8 +10,8 @@ Threads (all named, all started and stopped here):
 Time: the epoch is fixed when the session starts; motion frame n is due at ``epoch + n / 30 s`` until the end, so the
 index never goes back and frames are never sent in bursts. Sound that comes later is placed on that same line: the dance
 stream counts its frames from its own first sample, which lies exactly on a frame boundary, and ``media_map.MediaMap``
-knows the whole number of frames between both counts. ``audio_offset_ms`` moves the boundary, ``delay_frames`` adds
-whole frames. Lost audio, stalls and drifting device clocks change that number, never the pacer.
+knows the whole number of frames between both counts. ``audio_offset_ms`` moves the boundary. Lost audio, stalls and
+drifting device clocks change that number, never the pacer.
 
 A model that cannot be loaded ends the session with its error. Anything later is an event, and the show goes on.
 """
@@ -40,9 +40,7 @@ from soulstream_engine.runtime.media_map import MediaMap
 from soulstream_engine.runtime.summary import SummaryValue, process_start_ns, summarise
 from soulstream_engine.runtime.workers import BeatControls, InferenceWorker, MotionStream
 
-MAX_DELAY_FRAMES = 2 * FPS
-
-_POLL_S = 0.05
+_POLL_S = 0.02
 _STATUS_S = 0.25
 _COLLECT_S = 5.0
 _JOIN_S = 0.8
@@ -66,7 +64,6 @@ class Session:
         fps: Output frames a second, 30 or 60.
         seconds: End by itself after exactly ``seconds * fps`` frames; ``None``: at the end of the source, or never.
         audio_offset_ms: Show motion later than its sound (negative: earlier), for example to match a sound system.
-        delay_frames: Whole motion frames of extra delay, room for a model that is late.
         use_keys: Read single keys from the terminal (``runtime.keys.KEY_HELP``).
         on_status: Called about four times a second on the thread of ``run``.
         on_event: Called for every event on the thread of ``run``.
@@ -84,19 +81,17 @@ class Session:
         fps: int = FPS,
         seconds: float | None = None,
         audio_offset_ms: float = 0.0,
-        delay_frames: int = 0,
         use_keys: bool = False,
         on_status: Callable[[StatusSnapshot], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        check_options(fps=fps, seconds=seconds, audio_offset_ms=audio_offset_ms, delay_frames=delay_frames)
+        check_options(fps=fps, seconds=seconds, audio_offset_ms=audio_offset_ms)
         self._source = source
         self._make_stream = make_stream
         self._sinks = tuple(sinks)
         self._fps = fps
         self._num_frames = None if seconds is None else round(seconds * fps)
         self._offset_ns = int(audio_offset_ms * 1e6)
-        self._delay_frames = delay_frames
         self._use_keys = use_keys
         self._on_status = on_status
         self._stopped = threading.Event()
@@ -139,7 +134,7 @@ class Session:
             self._source,
             self._make_stream,
             self._buffer,
-            lambda: MediaMap(epoch_ns, self._offset_ns, self._delay_frames),
+            lambda: MediaMap(epoch_ns, self._offset_ns),
             self.events,
         )
         self._pacer, self._worker = pacer, worker
@@ -226,7 +221,7 @@ class Session:
                 last = max(self._buffer.newest_index, pacer.motion_index) + _REST_AT_END_FRAMES
                 pacer.num_frames = last * self._fps // FPS
             if keys is not None:
-                self._press(keys.poll(), worker, now_ns)
+                self._press(keys.poll(), worker, now_ns - int(_POLL_S * 0.5e9))  # half a poll ago, on average
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + int(_STATUS_S * 1e9)
                 self._publish()
@@ -258,12 +253,13 @@ _KEY_COMMANDS: dict[str, Callable[[BeatControls, float], None]] = {
     "t": lambda stream, time_s: stream.tap(time_s),
     "[": lambda stream, _: stream.nudge(-NUDGE_TURNS),
     "]": lambda stream, _: stream.nudge(NUDGE_TURNS),
+    "b": lambda stream, _: stream.nudge(0.5),
     "x": lambda stream, _: stream.double(),
     "h": lambda stream, _: stream.halve(),
 }
 
 
-def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float, delay_frames: int) -> None:
+def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float) -> None:
     """Refuses values that cannot work.
 
     Raises:
@@ -282,10 +278,6 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float, de
             "CONFIG_AUDIO_OFFSET",
             f"--audio-offset is {audio_offset_ms} ms; the limit is {MAX_AUDIO_OFFSET_MS:.0f} ms either way.",
             "Give it in milliseconds.",
-        )
-    if not 0 <= delay_frames <= MAX_DELAY_FRAMES:
-        raise ConfigError(
-            "CONFIG_DELAY", f"The delay is {delay_frames} frames; 0 to {MAX_DELAY_FRAMES} are possible.", "Change it."
         )
 
 

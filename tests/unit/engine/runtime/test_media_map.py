@@ -52,13 +52,6 @@ def test_a_device_loses_less_than_one_frame_at_its_start(after_ns: int) -> None:
     assert abs(first_kept_ns - frame_due_ns(media_map.offset_frames, 0)) < 50_000
 
 
-def test_the_delay_moves_motion_by_whole_frames() -> None:
-    plain, delayed = MediaMap(0), MediaMap(0, 0, delay_frames=5)
-    plain.place(0, BLOCK)
-    delayed.place(0, BLOCK)
-    assert delayed.offset_frames == plain.offset_frames + 5
-
-
 def test_jitter_changes_nothing() -> None:
     media_map = MediaMap(0)
     feed(media_map, 0, 1000, jitter=0.024)  # as a PulseAudio monitor
