@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def test_a_file_that_is_no_settings_file_is_refused(text: str, tmp_path: Path) -
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml' cannot be read"):
         resolve(file=tmp_path / "none.toml")
+
+
+def test_the_documented_settings_are_all_there_are(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    file = tmp_path / "show.toml"
+    file.write_text(re.sub(r"^# (\w+ = )", r"\1", example.group(1), flags=re.MULTILINE))
+    _, origins = resolve(file=file)
+    assert set(origins.values()) == {str(file)}, "a key is missing from docs/settings.md"
 
 
 def test_what_print_config_shows_can_be_used_as_a_file(tmp_path: Path) -> None:
