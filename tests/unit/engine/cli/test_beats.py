@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 import typer
-from click.testing import Result
 from rich.console import Console
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from soulstream_engine.cli.beats import beats, table_of
 from soulstream_engine.errors import ConfigError
