@@ -1,4 +1,4 @@
-"""What the code imports is what an installation brings: nothing works only because something else was installed by hand."""
+"""What the code imports is what an installation brings; nothing works only because something was installed by hand."""
 
 from __future__ import annotations
 
