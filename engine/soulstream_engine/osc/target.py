@@ -29,10 +29,16 @@ class RootMotion(Enum):
 
 
 class FaceNames(Enum):
-    """Spelling of the 52 blend shapes: ``JawOpen`` (what most avatars carry) or Apple's own ``jawOpen``."""
+    """Which blend shapes are sent.
+
+    ``PASCAL`` and ``CAMEL``: all 52 of ARKit, as ``JawOpen`` (what avatars with them carry) or as Apple's ``jawOpen``.
+    ``VRM0`` and ``VRM1``: blinks and open vowels by the names that every VRM avatar has (``Blink_L``, ``blinkLeft``).
+    """
 
     PASCAL = "pascal"
     CAMEL = "camel"
+    VRM0 = "vrm0"
+    VRM1 = "vrm1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class VmcOptions:
 
     Args:
         root: Which message carries the travel.
-        names: Spelling of the blend shapes.
+        names: Which blend shapes, in which spelling.
         is_mirrored: Whether the dancer is seen as in a mirror (left and right change places).
         is_bundled: Whether messages travel in bundles; ``False`` sends each alone, for receivers without bundles.
     """

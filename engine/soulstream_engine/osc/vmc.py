@@ -1,6 +1,6 @@
 """A pose as one frame of the VMC protocol (Virtual Motion Capture, V3.1): messages in order, Unity axes, real bones.
 
-A frame is ``OK``, ``Root/Pos``, 52 ``Bone/Pos``, 52 ``Blend/Val``, ``T`` and, always last, ``Blend/Apply``: several
+A frame is ``OK``, ``Root/Pos``, 52 ``Bone/Pos``, the ``Blend/Val``, ``T`` and, always last, ``Blend/Apply``: several
 receivers show a pose only when ``Apply`` arrives. Positions are the real parent-local offsets, because receivers that
 apply them collapse an avatar whose positions are zero.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from soulstream_engine.frames import PoseFrame
-from soulstream_engine.motion.faces import ARKIT_NAMES, mirror_arkit
+from soulstream_engine.motion.faces import ARKIT_INDEX, ARKIT_NAMES, mirror_arkit
 from soulstream_engine.motion.mirror import mirror
 from soulstream_engine.motion.rotations import FloatArray
 from soulstream_engine.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PELVIS_REST_HEIGHT_M, REST_OFFSETS_M
@@ -55,6 +55,18 @@ def _bone_name(joint: str) -> str:
 BONE_NAMES: tuple[str, ...] = tuple(_bone_name(joint) for joint in JOINT_NAMES)
 """Unity's bone name of each of the 52 joints. Source: the bone list of the VMC protocol."""
 
+_VRM0_OF_ARKIT = {"Blink_L": "eyeBlinkLeft", "Blink_R": "eyeBlinkRight"}
+_VRM0_OF_ARKIT |= {"A": "jawOpen", "O": "mouthFunnel", "U": "mouthPucker"}
+_VRM1_OF_ARKIT = {"blinkLeft": "eyeBlinkLeft", "blinkRight": "eyeBlinkRight"}
+_VRM1_OF_ARKIT |= {"aa": "jawOpen", "oh": "mouthFunnel", "ou": "mouthPucker"}
+BLEND_SHAPES: dict[FaceNames, dict[str, str]] = {
+    FaceNames.PASCAL: {name[0].upper() + name[1:]: name for name in ARKIT_NAMES},
+    FaceNames.CAMEL: {name: name for name in ARKIT_NAMES},
+    FaceNames.VRM0: _VRM0_OF_ARKIT,
+    FaceNames.VRM1: _VRM1_OF_ARKIT,
+}
+"""Name that is sent -> ARKit name of the weight. Source: preset names of VRM 0 and 1; the choice of weights is ours."""
+
 _XYZW = np.array([1, 2, 3, 0])
 _UNITY_POSITION = np.array([-1, 1, 1], dtype=np.float32)
 _UNITY_ROTATION = np.array([1, -1, -1, 1], dtype=np.float32)
@@ -79,14 +91,15 @@ class VmcEncoder:
 
     def __init__(self, options: VmcOptions | None = None) -> None:
         self._options = options or VmcOptions()
-        faces = [n[0].upper() + n[1:] if self._options.names is FaceNames.PASCAL else n for n in ARKIT_NAMES]
+        shapes = BLEND_SHAPES[self._options.names]
+        self._face_columns = [ARKIT_INDEX[name] for name in shapes.values()]
         pose = (Slot.FLOAT,) * 7
         self._template = BundleTemplate(
             [
                 MessageSpec("/VMC/Ext/OK", (1,)),
                 MessageSpec("/VMC/Ext/Root/Pos", ("root", *pose)),
                 *(MessageSpec("/VMC/Ext/Bone/Pos", (bone, *pose)) for bone in BONE_NAMES),
-                *(MessageSpec("/VMC/Ext/Blend/Val", (face, Slot.FLOAT)) for face in faces),
+                *(MessageSpec("/VMC/Ext/Blend/Val", (name, Slot.FLOAT)) for name in shapes),
                 MessageSpec("/VMC/Ext/T", (Slot.FLOAT,)),
                 MessageSpec("/VMC/Ext/Blend/Apply"),
             ],
@@ -117,7 +130,7 @@ class VmcEncoder:
             root_m, joint_wxyz = mirror(root_m, joint_wxyz)
             face = mirror_arkit(face)
         self._bones[:, 3:] = to_unity_rotation(joint_wxyz)
-        self._face[:] = face
+        self._face[:] = face[self._face_columns]
         self._place(to_unity_position(root_m))
         self._values[-1] = media_time_s
         return self._template.fill(self._values)

@@ -146,3 +146,14 @@ def test_face_names_and_weights() -> None:
         assert weights[0][0] == first
         assert [name.lower() for name, _ in weights] == [name.lower() for name in ARKIT_NAMES]
         assert [weight for _, weight in weights] == pytest.approx(frame.face)
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+@pytest.mark.parametrize(("names", "left"), [(FaceNames.VRM0, "Blink_L"), (FaceNames.VRM1, "blinkLeft")])
+def test_avatars_without_arkit_shapes_blink_too(names: FaceNames, left: str, is_mirrored: bool) -> None:
+    frame = random_frame(1)
+    messages = decode(VmcEncoder(VmcOptions(names=names, is_mirrored=is_mirrored)).encode(frame, 0.0))
+    blends = dict(arguments for address, arguments in messages if address == "/VMC/Ext/Blend/Val")
+    assert len(blends) == 5
+    assert blends[left] == frame.face[ARKIT_NAMES.index("eyeBlinkRight" if is_mirrored else "eyeBlinkLeft")]
+    assert messages[-1][0] == "/VMC/Ext/Blend/Apply"
