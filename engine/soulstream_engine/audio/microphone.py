@@ -24,7 +24,7 @@ from soulstream_engine.errors import AudioError
 from soulstream_engine.frames import AudioBlock
 
 LOST_AFTER_S = 1.0
-"""No samples for this long means that the device is gone. Source: ours, reliability goal R11."""
+"""No samples for this long means that the device is gone. Ours."""
 
 _FIRST_BLOCK_S = 4.0
 """Longest wait for the first samples after opening; an idle monitor of a sound server needs up to 2 s. Ours."""

@@ -24,13 +24,13 @@ from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, forward_kinematic
 F64 = NDArray[np.float64]
 
 PIN_ABOVE = 0.5
-"""Contact above which a foot carries weight. Source: method 12.4."""
+"""Contact above which a foot carries weight. Ours."""
 
 LET_GO_BELOW = 0.35
 """Contact below which a pinned foot is let go; lower than ``PIN_ABOVE`` so that a wavering contact does not flicker."""
 
 FRAMES_TO_PIN = 2
-"""Frames of contact before a foot is pinned. Source: method 12.4."""
+"""Frames of contact before a foot is pinned. Ours."""
 
 BUDGET_M = 0.08
 """Largest distance between pin and motion, metres; twice as much at once is a jump and lets go (ours)."""

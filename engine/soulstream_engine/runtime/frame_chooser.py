@@ -1,6 +1,6 @@
 """Which pose is shown at a frame: generated, or blended, or held, or idle. One decision a frame, no clock, no threads.
 
-Order of preference (reliability): the generated frame; over a hole of one frame, the pose between its neighbours; held,
+Order of preference: the generated frame; over a hole of one frame, the pose between its neighbours; held,
 with the velocity fading over 150 ms; the idle dancer, standing where the dance left her. Whenever the origin changes, a
 ``Seam`` takes out the jump, and the frames it touches say so (``BLENDED``).
 """

@@ -283,7 +283,7 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float) ->
 
 @contextmanager
 def _live_interpreter() -> Iterator[None]:
-    """Short thread switches, no automatic garbage collection while live. Source: style 8, measured."""
+    """Short thread switches, no automatic garbage collection while live. Source: ours, measured."""
     interval_s, was_collecting = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(0.0005)
     gc.disable()

@@ -32,7 +32,7 @@ _START_AFTER_NS = 30_000_000
 """Paced sources start this long after the stream is ready, so that the first block is on time. Ours."""
 
 _MAX_RESTARTS = 3
-"""Times a failing stream is built again in one run before the dancer stays idle. Source: reliability B3."""
+"""Times a failing stream is built again in one run before the dancer stays idle. Ours."""
 
 _UNIT_TOLERANCE = 1e-3
 

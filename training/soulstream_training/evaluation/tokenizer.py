@@ -1,4 +1,4 @@
-"""How well the tokenizer keeps the body: MPJPE in millimetres over whole clips (``method.md`` 8.1).
+"""How well the tokenizer keeps the body: MPJPE in millimetres over whole clips.
 
 MPJPE here: root-aligned, 22 joints with the root's zero included, mean over all frames. *Local*: in the heading frame
 of each row. *World*: heading integrated from the reconstructed ``ra`` within windows of 150 frames.
