@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.text import Text
 
-from soulstream_engine.cli.output import console, say
+from soulstream_engine.cli.output import TRACEBACK_VARIABLE, console, say
 from soulstream_engine.config import Config
 from soulstream_engine.errors import SoulstreamError
 
@@ -145,6 +146,8 @@ class _StatusLine:
 
     def note(self, event: Event) -> None:
         say(event.message, "yellow")
+        if event.detail and os.environ.get(TRACEBACK_VARIABLE) == "1":
+            say(event.detail.rstrip())
 
 
 def status_text(status: StatusSnapshot) -> str:
