@@ -107,8 +107,8 @@ class Dancer:
     def start(self) -> int:
         """Begin an epoch; returns its first motion frame.
 
-        Its tick runs when the next frame has been heard, and that frame and the lead lie before it. After a pause shorter than what was already given
-        out it is the next frame that was not: no frame is planned twice.
+        Its tick runs when the next frame has been heard, and that frame and the lead lie before it. After a pause
+        shorter than what was already given out it is the next frame that was not: no frame is planned twice.
         """
         self._window.reset()
         self._decoder_states = dict(self._initial)

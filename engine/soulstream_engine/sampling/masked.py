@@ -30,7 +30,8 @@ class SamplerSettings:
     """How a tick is drawn.
 
     ``iterations`` unmasking rounds; guidance scales 1 (conditional only) or more; ``keep_share`` of the codes that may
-    be drawn; temperatures of the two stages.
+    be drawn; temperatures of the two stages; ``remembered`` committed tokens that are looked at (0: the whole
+    context). A dancer who remembers little must listen: the phase of her steps no longer tells her where the beat is.
     """
 
     iterations: int = 6
@@ -39,6 +40,7 @@ class SamplerSettings:
     keep_share: float = 0.1
     temperature: float = 1.0
     residual_temperature: float = 0.8
+    remembered: int = 0
 
 
 def guided(both: F32, scale: float) -> F32:

@@ -134,7 +134,7 @@ class TokenWindow:
             shared[stage] = {
                 "past_k": cache.past_k,
                 "past_v": cache.past_v,
-                "past_valid": self._past_valid,
+                "past_valid": self._remembered(),
                 "music_k": np.concatenate([cache.music_k, keys[..., shape.commit :, :]], axis=-2),
                 "music_v": np.concatenate([cache.music_v, values[..., shape.commit :, :]], axis=-2),
                 "music_valid": np.concatenate([self._bank_valid, valid[shape.commit :]]),
@@ -144,6 +144,13 @@ class TokenWindow:
         self._commit(codes, shared)
         committed = codes.reshape(shape.planned, shape.num_parts, shape.levels)[: shape.commit]
         return committed.transpose(1, 2, 0)
+
+    def _remembered(self) -> F32:
+        """Which committed tokens may be looked at now: [context] 0 or 1."""
+        valid = self._past_valid.copy()
+        if self.settings.remembered:
+            valid[: -self.settings.remembered] = 0.0
+        return valid
 
     def _plan(self, number: int, shared: dict[str, Arrays]) -> Codes:
         shape = self.shape

@@ -35,6 +35,7 @@ def magm(
     music: Path = MusicOption,
     runs: Path = RunsOption,
     weights: Path = WeightsOption,
+    go_on: bool = typer.Option(False, "--continue", help="Start from the weights of this stage in --weights."),
 ) -> None:
     """Train one network of the sampler on the codes of the tokenizer in --weights."""
     from soulstream_training.models.magm import MagmConfig
@@ -50,8 +51,8 @@ def magm(
     recipe = recipe.model_copy(update={"model": shape | recipe.model})
     geometry = MagmConfig(**recipe.model).geometry
     train, held_out = (
-        PairedSampler(load_takes(store, music, split), tokenizer, geometry, recipe.clean, hide)
+        PairedSampler(load_takes(store, music, split, recipe.drifts), tokenizer, geometry, recipe.clean, hide)
         for split, hide in (("train", recipe.hide_music), ("val", 0.0))
     )
     number = list(Stage).index(stage)
-    train_magm(recipe, number, train, held_out, runs / f"magm_{stage.value}", weights)
+    train_magm(recipe, number, train, held_out, runs / f"magm_{stage.value}", weights, weights if go_on else None)

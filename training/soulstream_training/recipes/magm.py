@@ -66,6 +66,8 @@ class MagmRecipe(BaseModel):
     ignore_features: tuple[str, ...] = ()
     feature_noise: float = 0.0
     average: float = 0.999
+    drifts: int = 0
+    short_context: float = 0.0
     seed: int = 3407
     validate_every: int = 500
     bf16: bool = True
@@ -80,7 +82,14 @@ class MagmRecipe(BaseModel):
 
 
 def window_logits(
-    model: Magm, sampler: PairedSampler, batch: Batch, codes: Tensor, seen: Tensor, layout: Layout, level: Tensor | None
+    model: Magm,
+    sampler: PairedSampler,
+    batch: Batch,
+    codes: Tensor,
+    seen: Tensor,
+    layout: Layout,
+    level: Tensor | None,
+    remembered: int = 0,
 ) -> Tensor:
     """Logits of every position of a training layout.
 
@@ -92,6 +101,7 @@ def window_logits(
         seen: [B, N, Q] which levels may be looked at.
         layout: Clean positions, then planned blocks.
         level: [B] index of the level to predict, or ``None``.
+        remembered: Committed tokens that may be looked at; 0 is the whole context.
 
     Returns:
         [B, N, K].
@@ -107,7 +117,8 @@ def window_logits(
     own = bank_time.shape[0] + tick * geometry.fresh + geometry.fresh_past + (layout.time - layout.start)
     committed = (layout.block < 0).float()
     x = model.embed(codes, seen, layout.part, committed, music[:, own], level)
-    bias = model.bias_from(model.self_bias, self_distance(layout, layout), self_visible(layout, layout, geometry))
+    memory = replace(geometry, context=remembered) if remembered else geometry
+    bias = model.bias_from(model.self_bias, self_distance(layout, layout), self_visible(layout, layout, memory))
     music_bias = model.bias_from(
         model.music_bias,
         music_distance(layout, bank_time, fresh_time),
@@ -177,7 +188,10 @@ def stage_loss(
         seen[:, clean:] = (torch.arange(config.levels)[None, None] <= level[:, None, None]).float()
         target = torch.ones(size, positions - clean, dtype=torch.bool)
         answer = truth[:, clean:].gather(2, (level + 1)[:, None, None].expand(-1, positions - clean, 1))[..., 0]
-    logits = window_logits(model, sampler, batch, shown, seen, layout, level)[:, clean:]
+    remembered = 0
+    if torch.rand((), generator=generator) < recipe.short_context:
+        remembered = geometry.commit * int(torch.randint(1, 5, (), generator=generator))
+    logits = window_logits(model, sampler, batch, shown, seen, layout, level, remembered)[:, clean:]
     losses = F.cross_entropy(logits.flatten(0, 1), answer.flatten(), reduction="none").view_as(answer)
     loss = (losses * target).sum() / target.sum()
     right = ((logits.argmax(-1) == answer) & target).sum() / target.sum()
@@ -191,6 +205,7 @@ def train_magm(
     held_out: PairedSampler,
     out: Path,
     weights_folder: Path | None = None,
+    start_from: Path | None = None,
 ) -> Magm:
     """Train (or go on training) one stage.
 
@@ -201,6 +216,7 @@ def train_magm(
         held_out: Windows to measure on.
         out: Folder of the run.
         weights_folder: Where the averaged weights go; ``None`` writes none.
+        start_from: Folder of weights to go on from (a new optimiser, a new warm-up); ``None`` starts afresh.
 
     Returns:
         The model with averaged weights, in evaluation mode.
@@ -211,6 +227,8 @@ def train_magm(
     torch.manual_seed(recipe.seed + stage)
     model = Magm(config)
     mean, deviation = train.feature_statistics()
+    if start_from is not None:
+        model = load_magm(start_from, stage)
     for name in recipe.ignore_features:
         deviation[COLUMNS[name]] = IGNORED_DEVIATION
     model.feature_mean.copy_(mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from soulstream_engine.motion.mirror import mirror_rows
 from soulstream_engine.motion.representation import encode_body
+from soulstream_training.data.drift import drifted_frames
 from soulstream_training.data.music_dataset import MusicClip, load_music, read_music_index
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
@@ -24,13 +26,14 @@ CAPPED_SHARE = 0.75
 """Salsa is nine tenths of the paired motion; less than this would repeat the few other clips too often (ours)."""
 
 
-def load_takes(store_dir: Path, music_dir: Path, split: str) -> list[Take]:
+def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) -> list[Take]:
     """All takes of one split, weighted.
 
     Args:
         store_dir: Prepared motion.
         music_dir: Renderings made for it.
         split: ``train`` or ``val``.
+        drifts: Versions of each rendering whose motion leaves the beat and returns to it, beside the one on the beat.
 
     Returns:
         Takes with music (each also mirrored, to the same sound) and without.
@@ -40,9 +43,12 @@ def load_takes(store_dir: Path, music_dir: Path, split: str) -> list[Take]:
     paired: list[tuple[str, Take]] = []
     for entry in entries:
         clip = clips[entry.clip_id]
-        for take in _bent_takes(clip, load_music(music_dir, entry)):
-            paired.append((clip.entry.style, take))
-            paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
+        music = load_music(music_dir, entry)
+        for version in range(1 + drifts):
+            shown = music if version == 0 else _drifted(music, version)
+            for take in _bent_takes(clip, shown):
+                paired.append((clip.entry.style, take))
+                paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
     alone = [
         Take(stretch.rows, None, 1.0)
         for clip_id, clip in clips.items()
@@ -50,6 +56,15 @@ def load_takes(store_dir: Path, music_dir: Path, split: str) -> list[Take]:
         for stretch in clip_stretches(clip, with_mirror=True, min_rows=24)
     ]
     return _weigh(paired, alone)
+
+
+def _drifted(music: MusicClip, version: int) -> MusicClip:
+    """The rendering with motion that drifts; the same version is always the same."""
+    generator = np.random.default_rng([version, zlib.crc32(music.entry.name.encode())])
+    frames = drifted_frames(music.entry.num_frames, 60.0 / music.entry.bpm, generator)
+    own = np.arange(music.entry.num_frames)
+    lock = np.interp(frames, own, music.lock).astype(np.float32)
+    return replace(music, source_frame=np.interp(frames, own, music.source_frame), lock=lock)
 
 
 def _bent_takes(clip: Clip, music: MusicClip) -> list[Take]:
