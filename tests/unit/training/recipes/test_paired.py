@@ -64,8 +64,8 @@ def test_a_tick_sees_live_what_it_saw_in_training(lead_tokens: int) -> None:
         SHAPE, network.run, network.decoder_states(), DancerSettings(lead, 2), SamplerSettings(), 0, remember
     )
     frame = 0
-    # The tick before the window's first: every tick but an epoch's first has exactly the lead.
-    while frame + 1 + lead < start - 8:
+    # The epoch begins one tick before the window; its first tick runs when the next frame has been heard.
+    while frame + 2 + lead < start - 8:
         dancer.listen(_feature(frame, rows))
         frame += 1
     dancer.listen(_feature(frame, rows))
@@ -134,7 +134,8 @@ def test_music_before_the_clip_does_not_exist() -> None:
 def test_a_restart_remembers_no_older_music() -> None:
     sampler = make_sampler([Take(motion(199), music(200, 0), 1.0)])
     _, valid = sampler._bank(np.array([100]), np.array([0]), np.array([False]))
-    assert np.array_equal(valid[0] == 1, sampler.bank_times().numpy() >= -GEOMETRY.fresh_past)
+    first_shown = -GEOMETRY.fresh_past - GEOMETRY.commit  # by the first tick after the restart
+    assert np.array_equal(valid[0] == 1, sampler.bank_times().numpy() >= first_shown)
 
 
 def test_motion_without_music_is_shown_without_music() -> None:
