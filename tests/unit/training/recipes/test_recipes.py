@@ -101,9 +101,17 @@ def samplers() -> tuple[PairedSampler, PairedSampler]:
 @pytest.mark.parametrize("stage", [0, 1])
 def test_sampler_learns_to_listen(samplers: tuple[PairedSampler, PairedSampler], tmp_path: Path, stage: int) -> None:
     recipe = MagmRecipe(
-        steps=240, batch=8, blocks=2, clean=8, rate=5e-3, validate_every=1000, bf16=False, model=STAGE, save_every_s=1e9,
+        steps=240,
+        batch=8,
+        blocks=2,
+        clean=8,
+        rate=5e-3,
         corrupt_context=1.0,
-    )  # fmt: skip
+        validate_every=1000,
+        save_every_s=1e9,
+        bf16=False,
+        model=STAGE,
+    )
     model = train_magm(recipe, stage, *samplers, tmp_path / "run", tmp_path)
     numbers = validation_numbers(model, samplers[1], recipe)
     assert numbers["loss_heard"] < np.log(16) - 0.3
