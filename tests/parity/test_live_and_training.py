@@ -70,7 +70,8 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
     parts, levels = networks.mask.config.num_parts, networks.mask.config.levels
     codes = torch.zeros(1, CLEAN + geometry.planned, parts, levels, dtype=torch.long)
     codes[:, :CLEAN] = torch.from_numpy(stream[:, :CLEAN])
-    batch = Batch(codes, torch.from_numpy(bank), torch.from_numpy(bank_valid), torch.from_numpy(fresh), torch.ones(1))
+    heard = (torch.from_numpy(array) for array in (bank, bank_valid, fresh))
+    batch = Batch(codes, torch.ones(codes.shape[:2]), *heard, torch.ones(1))
     stages = {"mask": networks.mask, "residual": networks.residual}
     checked = 0
     for number, scores in enumerate(per_tick):

@@ -59,7 +59,7 @@ def test_train_resume_export_play(tmp_path: Path) -> None:
     folders = ["--store", str(store), "--runs", str(runs), "--weights", str(weights)]
 
     for settings, steps in ((config, 4), (longer, 6)):
-        run(train_app, "hrvq", "--config", str(settings), *folders)
+        run(train_app, "hrvq", "--config", str(settings), "--music", str(music), *folders)
         assert json.loads((runs / "hrvq" / "last.json").read_text())["step"] == steps
         assert json.loads((weights / "hrvq.json").read_text())["step"] == steps
     numbers = json.loads(
@@ -89,8 +89,9 @@ def test_train_resume_export_play(tmp_path: Path) -> None:
 def test_training_on_nothing_says_what_to_do(tmp_path: Path) -> None:
     from soulstream_engine.errors import ConfigError
 
-    arguments = ["--store", str(tmp_path / "none"), "--runs", str(tmp_path), "--weights", str(tmp_path)]
-    for command in (["hrvq"], ["magm", "mask", "--music", str(tmp_path)]):
+    folders = {"--store": tmp_path / "none", "--music": tmp_path, "--runs": tmp_path, "--weights": tmp_path}
+    arguments = [text for option, folder in folders.items() for text in (option, str(folder))]
+    for command in (["hrvq"], ["magm", "mask"]):
         result = CliRunner().invoke(train_app, [*command, "--config", str(CONFIGS / "toy.toml"), *arguments])
         assert isinstance(result.exception, ConfigError)
         assert result.exception.hint

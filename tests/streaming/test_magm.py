@@ -43,7 +43,7 @@ def test_ticks_through_the_cache_equal_one_training_forward(first_level: int, pa
     # What has left the fresh part must be the same music that the bank holds.
     bank_valid = torch.ones(1, bank.shape[1])
     bank_valid[:, :2] = 0.0
-    batch = Batch(codes, bank, bank_valid, fresh, torch.ones(1))
+    batch = Batch(codes, torch.ones(codes.shape[:2]), bank, bank_valid, fresh, torch.ones(1))
 
     block_starts = torch.tensor([0, 4, 8, 12])
     layout = training_layout(clean, block_starts, geometry, parts)

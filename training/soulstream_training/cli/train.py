@@ -20,12 +20,16 @@ class Stage(StrEnum):
 
 
 def hrvq(
-    config: Path = ConfigOption, store: Path = StoreOption, runs: Path = RunsOption, weights: Path = WeightsOption
+    config: Path = ConfigOption,
+    store: Path = StoreOption,
+    music: Path = MusicOption,
+    runs: Path = RunsOption,
+    weights: Path = WeightsOption,
 ) -> None:
     """Train the tokenizer (resumes a run in --runs; the averaged weights go to --weights)."""
     from soulstream_training.recipes.hrvq import HrvqRecipe, train_hrvq
 
-    train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, runs / "hrvq", weights)
+    train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, music, runs / "hrvq", weights)
 
 
 def magm(

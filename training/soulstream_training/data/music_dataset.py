@@ -42,7 +42,7 @@ from soulstream_training.data.store import Clip, ClipEntry, load_clip, read_inde
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-MUSIC_VERSION = "2"
+MUSIC_VERSION = "3"
 """Raise it when pairing or rendering changes what a rendering looks like; all are then made again."""
 
 INDEX_NAME = "music.json"
@@ -56,7 +56,7 @@ SLOW_BPM = (84.0, 118.0)
 
 SPEED_RANGE = (0.8, 1.15)
 NUM_SPEEDS = 2
-ACCENT_RANGE = (0.15, 0.25)
+ACCENT_RANGE = (0.25, 0.4)
 
 ANY_STYLES = ("electronic", "rock", "pop")
 """Styles of every third rendering, whatever the dance is called: most music it will meet is not of its own kind."""

@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR, decode_pose
+from soulstream_engine.motion.skeleton import forward_kinematics
+from soulstream_training.data.kinematic_beats import kinematic_beats, mean_speed
+from soulstream_training.evaluation.bas import beat_f1
 from soulstream_training.losses.kinematics import chain_positions, pelvis_rotation, root_relative_joints
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.recipes.motion_rows import clip_stretches, load_clips
@@ -76,6 +79,42 @@ def body_errors_mm(model: Hrvq, stretches: list[NDArray[np.float32]], levels: in
     return BodyErrors(local * scale, world * scale, chain * scale, jerk / max(true_jerk, 1e-9), frames)
 
 
+@dataclass(frozen=True)
+class RestsKept:
+    """How well decoded motion keeps the time of the true one.
+
+    ``f1`` of its kinematic beats against the true ones within 70 ms, ``density`` their number over the true one, and
+    ``correlation`` of the smoothed mean speeds; means over stretches, weighted by frames.
+    """
+
+    f1: float
+    density: float
+    correlation: float
+
+
+def rests_kept(model: Hrvq, stretches: list[NDArray[np.float32]], levels: int | None = None) -> RestsKept:
+    """Kinematic beats of decoded motion, posed as the engine poses it, against those of the truth."""
+    f1 = density = correlation = 0.0
+    frames = 0
+    for rows in stretches:
+        made, real = (_posed(rows) for rows in (reconstruct(model, rows, levels), rows))
+        made_s, real_s = kinematic_beats(made), kinematic_beats(real)
+        f1 += beat_f1(real_s, made_s) * len(rows)
+        density += len(made_s) / max(len(real_s), 1) * len(rows)
+        paces = mean_speed(made), mean_speed(real)
+        moves = min(float(pace.std()) for pace in paces) > 0.0
+        correlation += float(np.corrcoef(*paces)[0, 1]) * len(rows) if moves else 0.0
+        frames += len(rows)
+    scale = 1.0 / max(frames, 1)
+    return RestsKept(f1 * scale, density * scale, correlation * scale)
+
+
+def _posed(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """World joints [T, 22, 3] by forward kinematics of the rotations."""
+    root, joints, _, _ = decode_pose(rows)
+    return np.asarray(forward_kinematics(root, joints), np.float32)
+
+
 def _turn(joints: torch.Tensor, ra: torch.Tensor) -> torch.Tensor:
     """Heading frame to the world of the window's first row: joints [T, 22, 3], ra [T]."""
     angle = -2.0 * (torch.cumsum(ra, 0) - ra)
@@ -89,14 +128,15 @@ def evaluate_tokenizer(model: Hrvq, store: Path, split: str = "test") -> dict[st
 
     Returns:
         ``mpjpe_body_mm`` (local heading, all levels), ``mean_pose_body_mm``, the same by forward kinematics and in
-        world heading, the curve over levels, the mean over styles, and the jerk ratio.
+        world heading, the curve over levels, the mean over styles, the jerk ratio, and how well moments of rest are
+        kept (``RestsKept``).
     """
     by_style: dict[str, list[NDArray[np.float32]]] = {}
     for clip in load_clips(store, (split,)):
         for stretch in clip_stretches(clip, with_mirror=False, min_rows=24):
             by_style.setdefault(stretch.style, []).append(stretch.rows)
     rows = [piece for pieces in by_style.values() for piece in pieces]
-    everything = body_errors_mm(model, rows)
+    everything, kept = body_errors_mm(model, rows), rests_kept(model, rows)
     levels = {str(n): round(body_errors_mm(model, rows, n).local_mm, 2) for n in range(1, model.config.levels + 1)}
     styles = {style: round(body_errors_mm(model, pieces).local_mm, 2) for style, pieces in sorted(by_style.items())}
     train = [
@@ -114,6 +154,9 @@ def evaluate_tokenizer(model: Hrvq, store: Path, split: str = "test") -> dict[st
         "mpjpe_body_world150_mm": round(everything.world_mm, 2),
         "mpjpe_body_fk_mm": round(everything.chain_mm, 2),
         "jerk_ratio": round(everything.jerk_ratio, 2),
+        "rests_f1": round(kept.f1, 3),
+        "rests_density": round(kept.density, 3),
+        "pace_correlation": round(kept.correlation, 3),
         "levels_mm": levels,
         "styles_mm": styles,
         "style_mean_mm": round(float(np.mean(list(styles.values()))), 2),

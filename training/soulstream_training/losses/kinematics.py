@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from soulstream_engine.clock import FPS
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, PARENTS, REST_OFFSETS_M
+from soulstream_training.data.kinematic_beats import SMOOTHING_S
 
 
 def root_relative_joints(ry: Tensor, jp: Tensor) -> Tensor:
@@ -71,3 +73,45 @@ def chain_positions(pelvis: Tensor, jr: Tensor) -> Tensor:
         positions.append(positions[parent] + rotations[parent] @ _OFFSETS[joint])
         rotations.append(rotations[parent] @ local[..., joint - 1, :, :])
     return torch.stack(positions, dim=-2)
+
+
+def world_joints(root: Tensor, joints: Tensor) -> Tensor:
+    """Joints in the world of the first row: the root columns integrated as the engine does.
+
+    Args:
+        root: [B, T, 4] ra, rx, rz (per frame) and ry (metres), raw.
+        joints: [B, T, J, 3] metres relative to the pelvis, in the heading frame of each row.
+
+    Returns:
+        [B, T, J, 3] metres.
+    """
+    turned = torch.cumsum(root[..., 0], dim=1)
+    angle = -2.0 * F.pad(turned[:, :-1], (1, 0))
+    step = _yawed(torch.stack([root[..., 1], torch.zeros_like(root[..., 1]), root[..., 2]], -1), -2.0 * turned)
+    path = F.pad(torch.cumsum(step[:, :-1], dim=1), (0, 0, 1, 0))
+    path = torch.stack([path[..., 0], root[..., 3], path[..., 2]], -1)
+    return path[..., None, :] + _yawed(joints, angle[..., None])
+
+
+def _yawed(vector: Tensor, angle: Tensor) -> Tensor:
+    """Rotate [..., 3] about +Y by [...] radians."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    x, y, z = vector.unbind(-1)
+    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
+
+
+def pace(joints: Tensor, fps: float = FPS, smoothing_s: float = SMOOTHING_S) -> Tensor:
+    """Smoothed mean speed of the body, whose minima are the kinematic beats; without the ends that smoothing lacks.
+
+    Args:
+        joints: [B, T, J, 3] world positions, metres.
+        fps: Frames a second.
+        smoothing_s: Sigma of the Gaussian, seconds.
+
+    Returns:
+        [B, T - 1 - 2 R] m/s, R = three sigmas in frames.
+    """
+    speed = fps * joints.diff(dim=1).norm(dim=-1).mean(-1)
+    reach = round(3.0 * smoothing_s * fps)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=speed.device) / (smoothing_s * fps)) ** 2)
+    return F.conv1d(speed[:, None], (taps / taps.sum())[None, None])[:, 0]

@@ -2,7 +2,8 @@
 
 Terms (``tokenizer.md`` 2 to 5, ``method.md`` 4.4): SmoothL1 of everything, extra SmoothL1 of the joint positions,
 metric distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading,
-velocity, commitment.
+velocity, and pace: the smoothed mean speed of the body in the world, whose minima are the moments of rest that a dance
+keeps time with (ADR 7); commitment.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soulstream_engine.motion.representation import BODY_JP, BODY_JR
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
 from soulstream_training.models.quantizer import Quantised
 
-from .kinematics import chain_positions, pelvis_rotation, root_relative_joints
+from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, world_joints
 
 HUNDRED_MM = 10.0
 """Metric distances are weighed in units of 100 mm."""
 
+PACE_CHANGE = 10.0
+"""Weight of the change of pace per frame against the pace: where the change is zero, there is the rest (ours)."""
+
 
 @dataclass(frozen=True)
 class TokenizerLossWeights:
-    """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad."""
+    """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad, pace in m/s."""
 
     joint_positions: float = 0.5
     metric: float = 1.0
     chain: float = 0.5
     heading: float = 0.3
     velocity: float = 0.5
+    pace: float = 1.0
     commitment: float = 0.02
 
 
@@ -66,10 +71,15 @@ def tokenizer_loss(
     chained = chain_positions(pelvis_rotation(joints_made), real_made[..., BODY_JR])
     chain_distance = (chained - joints).norm(dim=-1)
     speed_error = (joints_made.diff(dim=1) - joints.diff(dim=1)).norm(dim=-1)
+    pace_made = pace(world_joints(real_made[..., ROOT], chained))
+    pace_real = pace(world_joints(real[..., ROOT], joints))
+    pace_error = (pace_made - pace_real).abs().mean()
+    change_error = (pace_made.diff(dim=1) - pace_real.diff(dim=1)).abs().mean()
     heading_error = 2.0 * torch.cumsum(real_made[..., 0] - real[..., 0], dim=1).abs()
     loss = loss + weights.metric * HUNDRED_MM * distance.mean()
     loss = loss + weights.chain * HUNDRED_MM * chain_distance.mean()
     loss = loss + weights.velocity * HUNDRED_MM * speed_error.mean()
+    loss = loss + weights.pace * (pace_error + PACE_CHANGE * change_error)
     loss = loss + weights.heading * heading_error.mean()
     loss = loss + weights.commitment * quantised.commitment
     numbers = {
@@ -77,6 +87,8 @@ def tokenizer_loss(
         "mm": 1000.0 * float(distance.detach().mean()),
         "fk_mm": 1000.0 * float(chain_distance.detach().mean()),
         "vel_mm": 1000.0 * float(speed_error.detach().mean()),
+        "pace_m_s": float(pace_error.detach()),
+        "pace_change": float(change_error.detach()),
         "heading_rad": float(heading_error.detach().mean()),
         "commit": float(quantised.commitment.detach()),
     }

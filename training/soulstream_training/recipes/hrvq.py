@@ -20,12 +20,16 @@ from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig
 from .motion_rows import WindowSampler, clip_stretches, load_clips, normalisation
 from .settings import check_table
+from .takes import bent_stretches
 
 WEIGHTS_NAME = "hrvq"
 
 
 class HrvqRecipe(BaseModel):
-    """Settings of the tokenizer's training (``training/configs/*.toml``); unknown keys are refused."""
+    """Settings of the tokenizer's training (``training/configs/*.toml``); unknown keys are refused.
+
+    ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,6 +41,7 @@ class HrvqRecipe(BaseModel):
     rate: float = 1e-3
     seed: int = 3407
     stop_resets_at: float = 0.8
+    bent_motion: bool = True
     validate_every: int = 1000
     bf16: bool = True
     threads: int = 1
@@ -55,19 +60,20 @@ class HrvqRecipe(BaseModel):
         return check_table(value, TokenizerLossWeights)
 
 
-def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path | None = None) -> Hrvq:
+def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_folder: Path | None = None) -> Hrvq:
     """Train (or go on training) the tokenizer.
 
     Args:
         recipe: Settings.
         store: Prepared motion.
+        music: Renderings made for it; not read without ``bent_motion``.
         out: Folder of the run: full checkpoints and logs.
         weights_folder: Where the averaged weights go at the end; ``None`` writes none.
 
     Returns:
         The model with averaged weights, in evaluation mode.
     """
-    from soulstream_training.evaluation.tokenizer import body_errors_mm
+    from soulstream_training.evaluation.tokenizer import body_errors_mm, rests_kept
 
     torch.set_num_threads(recipe.threads)
     config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
@@ -78,12 +84,17 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
     held_out = [
         s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
     ]
+    bent, bent_held_out = (
+        (bent_stretches(store, music, "train"), [s.rows for s in bent_stretches(store, music, "val")[::8]])
+        if recipe.bent_motion
+        else ([], held_out)
+    )
     torch.manual_seed(recipe.seed)
     model = Hrvq(config)
     mean, std = normalisation(train)
     model.mean.copy_(mean)
     model.std.copy_(std)
-    sampler = WindowSampler(train, recipe.frames)
+    sampler = WindowSampler(train + bent, recipe.frames)
     loop = Loop(
         model,
         out,
@@ -108,7 +119,8 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, out: Path, weights_folder: Path 
             return tokenizer_loss(model, motion, made, quantised, loss_weights)
 
     def validate() -> dict[str, float]:
-        return {"mpjpe_body_mm": body_errors_mm(model, held_out).local_mm}
+        errors, kept = body_errors_mm(model, held_out), rests_kept(model, bent_held_out)
+        return {"mpjpe_body_mm": errors.local_mm, "rests_f1": kept.f1, "pace": kept.correlation}
 
     loop.run(step, validate)
     model.load_state_dict(loop.averaged)

@@ -193,8 +193,10 @@ def stage_loss(
         remembered = geometry.commit * int(torch.randint(1, 5, (), generator=generator))
     logits = window_logits(model, sampler, batch, shown, seen, layout, level, remembered)[:, clean:]
     losses = F.cross_entropy(logits.flatten(0, 1), answer.flatten(), reduction="none").view_as(answer)
-    loss = (losses * target).sum() / target.sum()
-    right = ((logits.argmax(-1) == answer) & target).sum() / target.sum()
+    counted = target * batch.trust[:, layout.time[clean:]]
+    total = counted.sum().clamp(min=1.0)
+    loss = (losses * counted).sum() / total
+    right = ((logits.argmax(-1) == answer) * counted).sum() / total
     return loss, {"loss": float(loss.detach()), "right": float(right)}
 
 

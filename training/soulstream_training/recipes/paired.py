@@ -32,24 +32,28 @@ class Take:
 
     ``rows`` [T, D] motion features; ``music`` [T', F] feature rows of the same frames (T' >= T) or ``None``; ``weight``
     multiplies the chance of its windows; ``lock`` [T'] 0..1 tells how well the motion around a frame meets the beats:
-    windows that meet them are shown more often.
+    windows that meet them are shown more often; ``trust`` [T'] 1 where the motion is an example to follow, 0 where it
+    is shown but not to be learned, or ``None`` for all of it.
     """
 
     rows: F32
     music: F32 | None
     weight: float
     lock: F32 | None = None
+    trust: F32 | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
     """A batch of windows.
 
-    ``codes`` [B, L, P, Q]; ``bank_rows`` [B, M, 4, F] heard music tokens with ``bank_valid`` [B, M]; ``fresh_rows``
-    [B, R, fresh, 4, F] each tick's own view; ``keep`` [B] 0 where the music is hidden altogether.
+    ``codes`` [B, L, P, Q]; ``trust`` [B, L] 1 for tokens to learn, else 0; ``bank_rows`` [B, M, 4, F] heard music
+    tokens with ``bank_valid`` [B, M]; ``fresh_rows`` [B, R, fresh, 4, F] each tick's own view; ``keep`` [B] 0 where the
+    music is hidden altogether.
     """
 
     codes: Tensor
+    trust: Tensor
     bank_rows: Tensor
     bank_valid: Tensor
     fresh_rows: Tensor
@@ -129,11 +133,13 @@ class PairedSampler:
         clip = np.where(has_music, self.feature_offset[picks], 0)
         first = np.where(has_music, clip + starts, self.first_row)
         codes = [self._window_codes(take, start) for take, start in zip(picks, starts, strict=True)]
+        trust = [self._window_trust(take, start) for take, start in zip(picks, starts, strict=True)]
         leads = np.array(LEAD_TOKENS)[np.searchsorted(np.cumsum(LEAD_SHARES)[:-1], uniform[:, 3])]
         bank_rows, bank_valid = self._bank(first, clip, remembers=uniform[:, 4] > 0.3)
         keep = has_music & (uniform[:, 5] >= self.hide_music)
         return Batch(
             torch.stack(codes),
+            torch.from_numpy(np.stack(trust)),
             torch.from_numpy(bank_rows),
             torch.from_numpy(bank_valid),
             torch.from_numpy(self._fresh(first, leads)),
@@ -144,6 +150,13 @@ class PairedSampler:
         """Codes [L, P, Q] of the window that begins at a row of a take."""
         token = start // FRAMES_PER_TOKEN
         return self.codes[take][start % FRAMES_PER_TOKEN][token : token + self.length]
+
+    def _window_trust(self, take: int, start: int) -> F32:
+        """Trust [L] of the same window: a token is to be learned if all of its frames are."""
+        trust = self.takes[take].trust
+        if trust is None:
+            return np.ones(self.length, np.float32)
+        return trust[start : start + self.length * FRAMES_PER_TOKEN].reshape(-1, FRAMES_PER_TOKEN).min(axis=1)
 
     def bank_times(self) -> Tensor:
         """Token times of the bank, relative to the window: from ``-context`` to the last that any tick reads."""

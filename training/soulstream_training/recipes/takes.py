@@ -15,8 +15,8 @@ from soulstream_training.data.music_dataset import MusicClip, load_music, read_m
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
 
-from .motion_rows import clip_stretches
-from .paired import Take
+from .motion_rows import Stretch, clip_stretches
+from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
 """Share of windows that show motion without music (class C and clips that fit no grid)."""
@@ -45,8 +45,8 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
         clip = clips[entry.clip_id]
         music = load_music(music_dir, entry)
         for version in range(1 + drifts):
-            shown = music if version == 0 else _drifted(music, version)
-            for take in _bent_takes(clip, shown):
+            shown, trust = (music, None) if version == 0 else _drifted(music, version)
+            for take in _bent_takes(clip, shown, trust):
                 paired.append((clip.entry.style, take))
                 paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
     alone = [
@@ -58,16 +58,33 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
     return _weigh(paired, alone)
 
 
-def _drifted(music: MusicClip, version: int) -> MusicClip:
-    """The rendering with motion that drifts; the same version is always the same."""
+def bent_stretches(store_dir: Path, music_dir: Path, split: str) -> list[Stretch]:
+    """The bent motion of every rendering of a split, without its music, each also mirrored: what the tokenizer meets.
+
+    Raises:
+        ConfigError: If there are no renderings.
+    """
+    clips = {clip.entry.clip_id: clip for clip in load_store(store_dir, (split,))}
+    found = []
+    for entry in read_music_index(music_dir):
+        if entry.is_paired and entry.clip_id in clips:
+            clip = clips[entry.clip_id]
+            for take in _bent_takes(clip, load_music(music_dir, entry)):
+                plain = Stretch(entry.clip_id, clip.entry.style, split, False, 0, take.rows)
+                found += [plain, replace(plain, is_mirrored=True, rows=mirror_rows(take.rows))]
+    return found
+
+
+def _drifted(music: MusicClip, version: int) -> tuple[MusicClip, F32]:
+    """The rendering with motion that drifts, and what of it is to be learned; the same version is always the same."""
     generator = np.random.default_rng([version, zlib.crc32(music.entry.name.encode())])
-    frames = drifted_frames(music.entry.num_frames, 60.0 / music.entry.bpm, generator)
+    frames, trust = drifted_frames(music.entry.num_frames, 60.0 / music.entry.bpm, generator)
     own = np.arange(music.entry.num_frames)
     lock = np.interp(frames, own, music.lock).astype(np.float32)
-    return replace(music, source_frame=np.interp(frames, own, music.source_frame), lock=lock)
+    return replace(music, source_frame=np.interp(frames, own, music.source_frame), lock=lock), trust
 
 
-def _bent_takes(clip: Clip, music: MusicClip) -> list[Take]:
+def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[Take]:
     """The stretches of a rendering whose motion is clean throughout."""
     root, joints = resample_motion(clip.root_m, clip.joint_wxyz, music.source_frame)
     takes = []
@@ -77,7 +94,8 @@ def _bent_takes(clip: Clip, music: MusicClip) -> list[Take]:
             continue
         frames = slice(int(inside[0]), int(inside[-1]) + 1)
         rows = encode_body(root[frames], joints[frames])
-        takes.append(Take(rows, music.features[frames], 1.0, music.lock[frames]))
+        kept = None if trust is None else trust[frames]
+        takes.append(Take(rows, music.features[frames], 1.0, music.lock[frames], kept))
     return takes
 
 

@@ -18,12 +18,14 @@ from soulstream_training.data.pairing import (
 BPM = 100.0
 
 
-def _dance(stops_s: np.ndarray) -> np.ndarray:
+def _dance(stops_s: np.ndarray, depth: np.ndarray | float = 0.6) -> np.ndarray:
     """[T, 22, 3] joints whose speed swings, slowest at the given times; ends after the last of them."""
     duration_s = 1.5 * stops_s[-1] - 0.5 * stops_s[-2]
     fine = np.arange(0.0, duration_s, 1 / 600)
     ends_s = np.concatenate([[2 * stops_s[0] - stops_s[1]], stops_s, [2 * stops_s[-1] - stops_s[-2]]])
-    speed = 1.0 - 0.6 * np.cos(2 * np.pi * np.interp(fine, ends_s, np.arange(len(ends_s))))
+    turn = np.interp(fine, ends_s, np.arange(len(ends_s)))
+    depths = np.concatenate([[0.6], np.broadcast_to(depth, stops_s.shape), [0.6]])
+    speed = 1.0 - depths[np.round(turn).astype(int)] * np.cos(2 * np.pi * turn)
     x = np.interp(np.arange(int(duration_s * 30)) / 30, fine, np.cumsum(speed) / 600)
     joints = np.zeros((len(x), 22, 3), np.float32)
     joints[..., 0] = x[:, None]
@@ -64,14 +66,18 @@ def test_bending_and_speed_stay_within_their_limits() -> None:
     assert np.diff(fit.beats_s) == pytest.approx(60 / BPM / 0.9)
 
 
-def test_accent_makes_steady_motion_rest_on_the_beats() -> None:
-    generator = np.random.default_rng(1)
-    joints_m = np.zeros((600, 22, 3), np.float32)
-    joints_m[..., 0] = np.cumsum(1 + 0.03 * generator.standard_normal(600))[:, None] / 30
-    with_accent = fit_grid("clip", "B", joints_m, BPM, accent=0.3)
-    without = fit_grid("clip", "B", joints_m, BPM, accent=0.0)
-    assert with_accent.concentration > 0.9
-    assert with_accent.concentration > without.concentration + 0.2
+def test_rests_off_the_beat_are_hurried_through_and_none_is_added() -> None:
+    # Rests on every second beat, and weaker ones that fall on none.
+    on_s = 0.4 + np.arange(0, 40, 2) * 60 / BPM
+    off_s = on_s[:-1] + 1.37 * 60 / BPM
+    depth = np.full(len(on_s) + len(off_s), 0.6)
+    depth[1::2] = 0.15
+    joints_m = _dance(np.sort(np.concatenate([on_s, off_s])), depth)
+    plain = fit_grid("clip", "B", joints_m, BPM, accent=0.0)
+    accented = fit_grid("clip", "B", joints_m, BPM, accent=0.3)
+    assert plain.density > 0.9
+    assert accented.density < 0.6
+    assert accented.concentration > plain.concentration + 0.2
 
 
 def test_tempo_is_found_and_stays_in_the_range() -> None:

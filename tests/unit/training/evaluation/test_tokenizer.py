@@ -8,7 +8,7 @@ import torch
 
 from soulstream_engine.motion.representation import BODY_JP, encode_body
 from soulstream_engine.motion.skeleton import PELVIS_REST_HEIGHT_M
-from soulstream_training.evaluation.tokenizer import body_errors_mm, reconstruct
+from soulstream_training.evaluation.tokenizer import body_errors_mm, reconstruct, rests_kept
 from soulstream_training.models.hrvq import LOOK_AHEAD
 
 
@@ -92,3 +92,32 @@ def test_frames_count_equally_whatever_clip_they_come_from() -> None:
 
     errors = body_errors_mm(OnlyLong(), [standing(25), standing(75)])  # type: ignore[arg-type]
     assert errors.local_mm == pytest.approx(0.75 * 30 * 21 / 22, abs=0.1)
+
+
+def swinging(frames: int, pause_frames: float) -> np.ndarray:
+    """Rows of somebody who walks and all but stops every ``pause_frames``."""
+    pose = np.zeros((frames + 1, 22, 4))
+    pose[..., 0] = 1.0
+    root = np.full((frames + 1, 3), [0.0, PELVIS_REST_HEIGHT_M, 0.0])
+    root[:, 2] = np.cumsum(0.03 * (1.0 - 0.8 * np.cos(2 * np.pi * np.arange(frames + 1) / pause_frames)))
+    return encode_body(root, pose)
+
+
+def test_rests_that_are_kept_moved_or_lost() -> None:
+    rows = swinging(200, 20.0)
+    kept = rests_kept(PerfectCopy(), [rows, swinging(100, 17.0)])  # type: ignore[arg-type]
+    assert kept.f1 == pytest.approx(1.0)
+    assert kept.density == pytest.approx(1.0)
+    assert kept.correlation == pytest.approx(1.0, abs=1e-4)
+
+    class Steady(PerfectCopy):
+        """Walks evenly, whatever it is shown."""
+
+        def __call__(self, motion: torch.Tensor, levels: int) -> tuple[torch.Tensor, None]:
+            even = motion.clone()
+            even[..., 2] = 0.03 + 0.001 * torch.sin(torch.arange(motion.shape[1]) * 0.9)
+            return super().__call__(even, levels)
+
+    lost = rests_kept(Steady(), [rows])  # type: ignore[arg-type]
+    assert lost.f1 < 0.7
+    assert abs(lost.correlation) < 0.3

@@ -5,11 +5,14 @@ import torch
 
 from soulstream_engine.motion import representation, rotations
 from soulstream_engine.motion.skeleton import forward_kinematics
+from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.losses.kinematics import (
     chain_positions,
     matrices_from_sixd,
+    pace,
     pelvis_rotation,
     root_relative_joints,
+    world_joints,
 )
 
 
@@ -61,3 +64,34 @@ def test_chain_passes_gradient_to_every_rotation_that_moves_a_joint() -> None:
     moved = columns.grad.reshape(21, 6).abs().sum(1) > 0
     leaves = {10, 11, 15, 20, 21}
     assert {joint + 1 for joint in torch.nonzero(~moved)[:, 0].tolist()} == leaves
+
+
+def walk(frames: int = 60) -> torch.Tensor:
+    """[T - 1, 263] rows of somebody who walks a curve and swings an arm."""
+    time = np.arange(frames) / 30
+    root = np.stack([np.sin(time), 1.0 + 0.05 * np.cos(5 * time), time], -1)
+    pose = np.zeros((frames, 22, 4))
+    pose[..., 0] = 1.0
+    pose[:, 0] = rotations.yaw(0.8 * np.sin(time))
+    pose[:, 16] = rotations.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.sin(6 * time))
+    return torch.from_numpy(representation.encode_body(root, pose))
+
+
+def test_joints_in_the_world_and_their_pace_are_those_of_the_engine() -> None:
+    rows = walk()
+    local = root_relative_joints(rows[:, 3:4], rows[:, representation.BODY_JP])
+    made = world_joints(rows[None, :, :4], local[None])
+    engine, _ = representation.decode_joints(rows.numpy())
+    assert np.abs(made[0].numpy() - engine[:, :22]).max() < 1e-4
+    smooth = pace(made)[0].numpy()
+    edge = (len(rows) - 1 - len(smooth)) // 2
+    assert np.abs(smooth - mean_speed(engine)[edge:-edge]).max() < 2e-3
+
+
+def test_pace_passes_gradient_to_root_and_joints() -> None:
+    rows = walk().requires_grad_()
+    local = root_relative_joints(rows[:, 3:4], rows[:, representation.BODY_JP])
+    pace(world_joints(rows[None, :, :4], local[None])).sum().backward()
+    assert rows.grad is not None
+    assert (rows.grad[:, :4].abs().sum(0) > 0).all()
+    assert torch.isfinite(rows.grad).all()

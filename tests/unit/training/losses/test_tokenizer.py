@@ -12,7 +12,7 @@ from soulstream_training.losses.tokenizer import TokenizerLossWeights, aligned, 
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq, toy_config
 from soulstream_training.models.quantizer import Quantised
 
-NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 ANY = Quantised(torch.zeros(()), torch.zeros(()), 1, torch.tensor(2.0), torch.zeros(()))
 FRAMES = 24
 

@@ -151,7 +151,7 @@ def test_equal_generators_draw_equal_windows() -> None:
     sampler = make_sampler([Take(motion(199), music(200, 0), 1.0)])
     first, again = (sampler.draw(8, torch.Generator().manual_seed(5)) for _ in range(2))
     torch.manual_seed(99)
-    for name in ("codes", "bank_rows", "bank_valid", "fresh_rows", "keep"):
+    for name in ("codes", "trust", "bank_rows", "bank_valid", "fresh_rows", "keep"):
         assert torch.equal(getattr(first, name), getattr(again, name))
 
 
@@ -181,3 +181,15 @@ def test_windows_where_motion_meets_the_beats_are_drawn_more_often() -> None:
     newest = batch.bank_rows[:, -1, -1].numpy()
     frame = np.array([np.flatnonzero((sampler.features == row).all(1))[0] for row in newest])
     assert (frame > frames // 2).mean() > 0.8
+
+
+def test_tokens_that_are_not_to_be_learned_say_so() -> None:
+    frames = 300
+    trust = np.ones(frames, np.float32)
+    trust[150] = 0.0
+    batch = make_sampler([Take(motion(frames - 1), music(frames, 0), 1.0, None, trust)]).draw(
+        64, torch.Generator().manual_seed(0)
+    )
+    assert set(batch.trust.sum(1).tolist()) == {CLEAN + GEOMETRY.planned - 1.0, CLEAN + GEOMETRY.planned + 0.0}
+    everything = make_sampler([Take(motion(199), music(200, 0), 1.0)]).draw(8, torch.Generator().manual_seed(0))
+    assert everything.trust.all()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fakes.motion_store import write_motion
+from fakes.motion_store import write_motion, write_music
 
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_training.models.hrvq import Hrvq, toy_config
@@ -25,6 +26,7 @@ STAGE = {"width": 32, "layers": 1, "heads": 2, "hidden": 64, "context": 8, "leve
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipes") / "store"
     write_motion(folder)
+    write_music(folder.parent / "music")
     return folder
 
 
@@ -45,7 +47,7 @@ def test_tokenizer_learns_and_its_weights_can_be_read_back(store: Path, tmp_path
             return loss, numbers
 
         patch.setattr(hrvq_module, "tokenizer_loss", remember)
-        model = train_hrvq(recipe, store, tmp_path / "run", tmp_path)
+        model = train_hrvq(recipe, store, store.parent / "music", tmp_path / "run", tmp_path)
     assert np.mean([n["loss"] for n in seen[-5:]]) < 0.8 * np.mean([n["loss"] for n in seen[:5]])
     again = load_hrvq(tmp_path)
     motion = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 40, 263)).astype(np.float32))
@@ -57,7 +59,8 @@ def test_a_seed_gives_one_tokenizer(store: Path, tmp_path: Path) -> None:
     states = []
     for number, seed in enumerate((1, 1, 2)):
         torch.manual_seed(100 + number)
-        states.append(train_hrvq(hrvq_recipe(seed=seed), store, tmp_path / str(number)).state_dict())
+        recipe = hrvq_recipe(seed=seed, bent_motion=False)
+        states.append(train_hrvq(recipe, store, tmp_path / "no music", tmp_path / str(number)).state_dict())
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
     assert not torch.equal(states[0]["decoder.unfold.weight"], states[2]["decoder.unfold.weight"])
 
@@ -73,7 +76,7 @@ def test_metric_losses_are_computed_in_full_precision(
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hrvq_module, "tokenizer_loss", remember)
-    train_hrvq(hrvq_recipe(bf16=True), store, tmp_path / "run")
+    train_hrvq(hrvq_recipe(bf16=True), store, store.parent / "music", tmp_path / "run")
     assert autocast == [False] * 3
 
 
@@ -131,3 +134,20 @@ def test_more_blocks_than_ticks_are_as_many_as_there_are(
     model = Magm(MagmConfig(first_level=stage, **STAGE))  # type: ignore[arg-type]
     loss, _ = stage_loss(model, samplers[0], samplers[0].draw(2, generator), recipe, generator)
     assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_what_is_not_to_be_learned_costs_nothing(samplers: tuple[PairedSampler, PairedSampler], stage: int) -> None:
+    recipe = MagmRecipe(blocks=2, clean=8, model=STAGE, bf16=False)
+    model = Magm(MagmConfig(first_level=stage, **STAGE))  # type: ignore[arg-type]
+
+    def loss_with(trust: torch.Tensor) -> float:
+        generator = torch.Generator().manual_seed(0)
+        batch = replace(samplers[0].draw(2, generator), trust=trust)
+        return stage_loss(model, samplers[0], batch, recipe, generator)[1]["loss"]
+
+    length = samplers[0].length
+    assert loss_with(torch.zeros(2, length)) == 0.0
+    half = torch.ones(2, length)
+    half[1] = 0.0
+    assert loss_with(half) != loss_with(torch.ones(2, length)) > 0.0

@@ -7,7 +7,7 @@ import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
 
 from soulstream_engine.motion.mirror import mirror_rows
-from soulstream_training.recipes.takes import UNPAIRED_SHARE, load_takes
+from soulstream_training.recipes.takes import UNPAIRED_SHARE, bent_stretches, load_takes
 
 
 @pytest.fixture
@@ -37,3 +37,24 @@ def test_motion_without_music_keeps_to_its_share(folders: tuple[Path, Path]) -> 
 def test_other_splits_are_left_alone(folders: tuple[Path, Path]) -> None:
     assert len([take for take in load_takes(*folders, "val") if take.music is not None]) == 2
     assert all(take.music is None for take in load_takes(*folders, "test"))
+
+
+def test_drifting_versions_leave_the_music_alone_and_say_what_to_learn(folders: tuple[Path, Path]) -> None:
+    takes = [take for take in load_takes(*folders, "train", drifts=2) if take.music is not None]
+    assert len(takes) == 2 * 3
+    plain, drifting = takes[0], takes[2]
+    assert plain.trust is None
+    assert drifting.trust is not None
+    assert 0.2 < drifting.trust.mean() < 1.0
+    assert np.array_equal(plain.music, drifting.music)
+    assert not np.allclose(plain.rows, drifting.rows[: len(plain.rows)], atol=1e-3)
+    again = [take for take in load_takes(*folders, "train", drifts=2) if take.music is not None][2]
+    assert np.array_equal(again.rows, drifting.rows)
+
+
+def test_bent_motion_is_what_the_sampler_sees(folders: tuple[Path, Path]) -> None:
+    plain, mirrored = bent_stretches(*folders, "train")
+    takes = [take for take in load_takes(*folders, "train") if take.music is not None]
+    assert np.array_equal(plain.rows, takes[0].rows)
+    assert np.array_equal(mirrored.rows, takes[1].rows)
+    assert (plain.is_mirrored, mirrored.is_mirrored) == (False, True)
