@@ -154,8 +154,7 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.decoder = tokenizer.decoder
-        levels = [torch.stack([book.codes for book in part]) for part in tokenizer.quantizer.books]  # type: ignore[attr-defined]
-        self.register_buffer("tables", torch.stack(levels))
+        self.register_buffer("tables", tokenizer.quantizer.tables)
 
     tables: Tensor
 

@@ -41,7 +41,7 @@ def music(
     data: Path = DataOption,
     store: Path = StoreOption,
     out: Path = MusicOption,
-    renderings: int = typer.Option(4, min=1, help="Renderings of each clip."),
+    renderings: int = typer.Option(6, min=1, help="Renderings of each clip."),
     workers: int = typer.Option(2, min=1, help="Processes."),
     as_json: bool = JsonOption,
 ) -> None:

@@ -42,6 +42,8 @@ def magm(
     go_on: bool = typer.Option(False, "--continue", help="Start from the weights of this stage in --weights."),
 ) -> None:
     """Train one network of the sampler on the codes of the tokenizer in --weights."""
+    import torch
+
     from soulstream_training.models.magm import MagmConfig
     from soulstream_training.recipes.hrvq import load_hrvq
     from soulstream_training.recipes.magm import MagmRecipe, train_magm
@@ -49,6 +51,7 @@ def magm(
     from soulstream_training.recipes.takes import load_takes
 
     recipe = read_section(config, "magm", MagmRecipe)
+    torch.set_num_threads(recipe.threads)
     tokenizer = load_hrvq(weights)
     shape = {"levels": tokenizer.config.levels, "num_codes": tokenizer.config.num_codes}
     shape["num_parts"] = len(tokenizer.config.parts)

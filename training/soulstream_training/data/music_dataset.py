@@ -136,7 +136,7 @@ def build_music_dataset(
     store_dir: Path,
     data_dir: Path,
     out_dir: Path,
-    renderings: int = 4,
+    renderings: int = 6,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[MusicEntry]:

@@ -21,6 +21,9 @@ from .attention import Block, KeyValue, RelativeBias
 from .hrvq import FRAMES_PER_TOKEN
 from .window import HIDDEN, Geometry
 
+EMBEDDING_DEVIATION = 0.05
+"""Deviation of embeddings at the start; those without a codebook begin at 0.02, as in the paper."""
+
 
 @dataclass(frozen=True)
 class MagmConfig:
@@ -94,6 +97,24 @@ class Magm(nn.Module):
 
     feature_mean: Tensor
     feature_std: Tensor
+
+    @torch.no_grad()
+    def start_from_codebooks(self, tables: Tensor) -> None:
+        """Begin with embeddings and outputs in which codes that decode alike look alike (ours).
+
+        Args:
+            tables: [P, Q, K, C] codes of the tokenizer. A random projection to W keeps their distances.
+        """
+        levels, width = self.config.levels, self.config.width
+        if tables.shape[1] != levels:
+            raise ValueError(f"{tables.shape[1]} levels of codes for a model of {levels}")
+        projection = torch.randn(tables.shape[-1], width) / width**0.5
+        wide = tables @ projection
+        wide = EMBEDDING_DEVIATION * (wide - wide.mean((0, 1, 2))) / wide.std().clamp(min=1e-6)
+        self.code_tables.copy_(wide)
+        told = wide[:, self.config.first_level : self.config.first_level + self.config.levels_out]
+        each = told.std((2, 3), keepdim=True).clamp(min=1e-6)  # finer levels have shorter codes, but equal odds
+        self.out_tables.copy_((EMBEDDING_DEVIATION * told / each).permute(1, 0, 3, 2))
 
     def encode_music(self, rows: Tensor, keep: Tensor | None = None) -> Tensor:
         """Feature rows to music tokens.

@@ -121,6 +121,11 @@ class ChainedQuantizer(nn.Module):
         self.hint_linear = nn.ModuleList(nn.Linear(dim, dim) for _ in range(num_parts - 1))
         self.hint_conv = nn.ModuleList(CausalConv1d(2 * dim, dim, 3) for _ in range(num_parts - 1))
 
+    @property
+    def tables(self) -> Tensor:
+        """All codes: [P, Q, K, C]."""
+        return torch.stack([torch.stack([book.codes for book in part]) for part in self.books])  # type: ignore[attr-defined]
+
     def set_reset_below(self, value: float) -> None:
         """Change the reset threshold of every codebook (0 stops resets)."""
         for part in self.books:

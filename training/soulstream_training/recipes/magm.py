@@ -63,6 +63,7 @@ class MagmRecipe(BaseModel):
     random_code: float = 0.1
     still_masked: float = 0.88
     corrupt_context: float = 0.05
+    freeze_context: float = 0.0
     ignore_features: tuple[str, ...] = ()
     feature_noise: float = 0.0
     average: float = 0.999
@@ -144,6 +145,35 @@ def with_noise(batch: Batch, model: Magm, recipe: MagmRecipe, generator: torch.G
     return replace(batch, bank_rows=bank, fresh_rows=fresh)
 
 
+def frozen(shown: Tensor, layout: Layout, clean: int, share: float, generator: torch.Generator) -> Tensor:
+    """Let the context of some windows stand still for a while: a dancer who got stuck must learn to go on.
+
+    Args:
+        shown: [B, N, Q] codes.
+        layout: Their positions, time-major; clean ones first.
+        clean: How many of them are clean.
+        share: Share of the windows.
+        generator: Randomness.
+
+    Returns:
+        [B, N, Q]; in those windows a stretch of clean tokens repeats the token before it.
+
+    Source: ours (LOG.md, 2026-11-27).
+    """
+    if share == 0.0:
+        return shown
+    size, tokens = shown.shape[0], int(layout.time[clean - 1]) + 1
+    first = torch.randint(tokens, (size, 1), generator=generator)
+    length = torch.randint(2, tokens + 1, (size, 1), generator=generator)
+    length = torch.where(torch.rand(size, 1, generator=generator) < share, length, 0)
+    time = layout.time[:clean][None]
+    stands = (time > first) & (time <= first + length)
+    parts = clean // tokens
+    source = torch.where(stands, first * parts + layout.part[:clean], torch.arange(clean))
+    still = shown[:, :clean].gather(1, source[..., None].expand(-1, -1, shown.shape[2]))
+    return torch.cat([still, shown[:, clean:]], dim=1)
+
+
 def _flatten(codes: Tensor, layout: Layout) -> Tensor:
     """True codes [B, L, P, Q] at the positions of a layout: [B, N, Q]."""
     return codes[:, layout.time, layout.part]
@@ -167,6 +197,7 @@ def stage_loss(
     spoil = torch.rand(size, positions, 1, generator=generator) < recipe.corrupt_context
     spoil[:, clean:] = False
     shown = torch.where(spoil, noise, shown)
+    shown = frozen(shown, layout, clean, recipe.freeze_context, generator)
     seen = torch.ones(size, positions, config.levels)
     per_block = geometry.planned * parts
     level: Tensor | None = None
@@ -228,6 +259,7 @@ def train_magm(
     config = MagmConfig(first_level=stage, **shape)
     torch.manual_seed(recipe.seed + stage)
     model = Magm(config)
+    model.start_from_codebooks(train.codebooks)
     mean, deviation = train.feature_statistics()
     if start_from is not None:
         model = load_magm(start_from, stage)

@@ -85,6 +85,7 @@ class PairedSampler:
             raise ConfigError(
                 "TAKES_EMPTY", f"No take has {need} rows.", "Prepare longer clips or use fewer clean tokens."
             )
+        self.codebooks = tokenizer.quantizer.tables.clone()
         self.codes = [self._all_phases(take.rows, tokenizer) for take in usable]
         self.takes = usable
         chances = [self._chances(take, take.rows.shape[0] - need + 1) for take in usable]
@@ -110,12 +111,9 @@ class PairedSampler:
     @staticmethod
     def _all_phases(rows: F32, tokenizer: Hrvq) -> list[Tensor]:
         """Codes [N, P, Q] of a stretch for each of the four frames at which tokens may begin."""
-        found = []
-        for phase in range(FRAMES_PER_TOKEN):
-            usable = (rows.shape[0] - phase) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN
-            codes = tokenizer.tokenize(torch.from_numpy(rows[phase : phase + usable])[None])
-            found.append(codes[0].permute(1, 0, 2).contiguous())
-        return found
+        usable = (rows.shape[0] - FRAMES_PER_TOKEN + 1) // FRAMES_PER_TOKEN * FRAMES_PER_TOKEN
+        phases = np.stack([rows[phase : phase + usable] for phase in range(FRAMES_PER_TOKEN)])
+        return list(tokenizer.tokenize(torch.from_numpy(phases)).transpose(1, 2).contiguous())
 
     def feature_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation [F] of all music rows (deviation at least 0.1)."""

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
+from soulstream_engine.clock import FPS
 from soulstream_engine.motion.mirror import mirror_rows
-from soulstream_engine.motion.representation import encode_body
+from soulstream_engine.motion.representation import decode_joints, encode_body
 from soulstream_training.data.drift import drifted_frames
+from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.data.music_dataset import MusicClip, load_music, read_music_index
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
@@ -20,6 +23,11 @@ from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
 """Share of windows that show motion without music (class C and clips that fit no grid)."""
+
+STILL_M_S = 0.25
+"""A second in which the body is slower than this on average is waiting, not dancing. Source: ours; salsa takes begin
+and end with two to four seconds of standing at 0.05 m/s, and dance at 0.5. A sampler that had learned them fell
+into that stance and never left it (LOG.md, 2026-11-27)."""
 
 CAPPED_STYLE = "salsa"
 CAPPED_SHARE = 0.75
@@ -50,7 +58,7 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
                 paired.append((clip.entry.style, take))
                 paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
     alone = [
-        Take(stretch.rows, None, 1.0)
+        Take(stretch.rows[danced(stretch.rows)], None, 1.0)
         for clip_id, clip in clips.items()
         if clip_id not in {entry.clip_id for entry in entries}
         for stretch in clip_stretches(clip, with_mirror=True, min_rows=24)
@@ -94,9 +102,18 @@ def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[
             continue
         frames = slice(int(inside[0]), int(inside[-1]) + 1)
         rows = encode_body(root[frames], joints[frames])
-        kept = None if trust is None else trust[frames]
-        takes.append(Take(rows, music.features[frames], 1.0, music.lock[frames], kept))
+        dance = danced(rows)
+        heard = slice(frames.start + dance.start, frames.start + dance.stop + 1)
+        kept = None if trust is None else trust[heard]
+        takes.append(Take(rows[dance], music.features[heard], 1.0, music.lock[heard], kept))
     return takes
+
+
+def danced(rows: F32) -> slice:
+    """The rows [T, D] between the waiting at the beginning and that at the end; empty where nobody moves."""
+    pace = mean_speed(decode_joints(rows)[0])
+    moving = np.flatnonzero(uniform_filter1d(pace, FPS, mode="nearest") >= STILL_M_S) if len(pace) else pace
+    return slice(int(moving[0]), int(moving[-1]) + 2) if len(moving) else slice(0, 0)
 
 
 def _weigh(paired: list[tuple[str, Take]], alone: list[Take]) -> list[Take]:

@@ -89,3 +89,21 @@ def test_music_is_normalised_with_the_statistics_of_training() -> None:
 def test_width_must_fit_the_heads() -> None:
     with pytest.raises(ValueError, match="not a multiple"):
         model_of(heads=3)
+
+
+@pytest.mark.parametrize("first_level", [0, 1])
+def test_codes_that_decode_alike_begin_alike(first_level: int) -> None:
+    model = model_of(num_parts=2, first_level=first_level)
+    tables = torch.randn(2, 3, 7, 64) * torch.tensor([4.0, 2.0, 1.0])[None, :, None, None]
+    tables[1, 2, 5] = tables[1, 2, 4] + 0.01
+    model.start_from_codebooks(tables)
+    distances = torch.cdist(tables, tables).flatten()
+    kept = torch.cdist(model.code_tables, model.code_tables).flatten()
+    assert torch.corrcoef(torch.stack([distances, kept]))[0, 1] > 0.8
+    assert model.code_tables.std() == pytest.approx(0.05, rel=0.1)
+    if first_level == 1:  # level 2 is the second one that it tells
+        told = model.out_tables[1, 1].T
+        assert (told[5] - told[4]).norm() < 0.1 * (told[5] - told[3]).norm()
+        assert model.out_tables[0].std() == pytest.approx(float(model.out_tables[1].std()), rel=0.2)
+    with pytest.raises(ValueError, match="2 levels of codes for a model of 3"):
+        model.start_from_codebooks(tables[:, :2])

@@ -13,9 +13,10 @@ from fakes.motion_store import write_motion, write_music
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_training.models.hrvq import Hrvq, toy_config
 from soulstream_training.models.magm import Magm, MagmConfig
+from soulstream_training.models.window import Geometry, training_layout
 from soulstream_training.recipes import hrvq as hrvq_module
 from soulstream_training.recipes.hrvq import HrvqRecipe, load_hrvq, train_hrvq
-from soulstream_training.recipes.magm import MagmRecipe, load_magm, stage_loss, train_magm, validation_numbers
+from soulstream_training.recipes.magm import MagmRecipe, frozen, load_magm, stage_loss, train_magm, validation_numbers
 from soulstream_training.recipes.paired import PairedSampler, Take
 
 TOKENIZER = {"width": 32, "code_dim": 16, "num_codes": 16, "levels": 3, "dilations": (3, 1)}
@@ -151,3 +152,19 @@ def test_what_is_not_to_be_learned_costs_nothing(samplers: tuple[PairedSampler, 
     half = torch.ones(2, length)
     half[1] = 0.0
     assert loss_with(half) != loss_with(torch.ones(2, length)) > 0.0
+
+
+def test_a_frozen_context_repeats_a_token_and_leaves_what_is_planned_alone() -> None:
+    layout = training_layout(8, torch.tensor([2, 8]), Geometry(context=8, planned=4, commit=2), 2)
+    shown = torch.arange(layout.time.shape[0])[None, :, None].expand(50, -1, 3).contiguous()
+    assert torch.equal(frozen(shown, layout, 16, 0.0, torch.Generator()), shown)
+    made = frozen(shown, layout, 16, 0.5, torch.Generator().manual_seed(0))
+    assert torch.equal(made[:, 16:], shown[:, 16:])
+    changed = (made != shown).any(2)
+    assert 10 < int(changed.any(1).sum()) < 40
+    for row in np.flatnonzero(changed.any(1).numpy()):
+        where = np.flatnonzero(changed[row].numpy())
+        assert (np.diff(where) == 1).all()
+        first = where[0] // 2 - 1  # the token, of two parts, that is repeated
+        expected = [first * 2 + position % 2 for position in where]
+        assert made[row, where, 0].tolist() == expected

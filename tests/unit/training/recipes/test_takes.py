@@ -7,7 +7,8 @@ import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
 
 from soulstream_engine.motion.mirror import mirror_rows
-from soulstream_training.recipes.takes import UNPAIRED_SHARE, bent_stretches, load_takes
+from soulstream_engine.motion.representation import encode_body
+from soulstream_training.recipes.takes import UNPAIRED_SHARE, bent_stretches, danced, load_takes
 
 
 @pytest.fixture
@@ -58,3 +59,17 @@ def test_bent_motion_is_what_the_sampler_sees(folders: tuple[Path, Path]) -> Non
     assert np.array_equal(plain.rows, takes[0].rows)
     assert np.array_equal(mirrored.rows, takes[1].rows)
     assert (plain.is_mirrored, mirrored.is_mirrored) == (False, True)
+
+
+def test_waiting_before_and_after_the_dance_is_left_out() -> None:
+    frames = np.arange(300)
+    root = np.full((300, 3), [0.0, 0.9, 0.0])
+    root[:, 0] = np.interp(frames, [100, 200], [0.0, 3.0])  # stands, walks at 0.9 m/s, stands
+    pose = np.zeros((300, 22, 4))
+    pose[..., 0] = 1.0
+    rows = encode_body(root, pose)
+    kept = danced(rows)
+    assert 80 < kept.start < 100
+    assert 200 < kept.stop < 220
+    assert danced(rows[:60]) == slice(0, 0)
+    assert danced(rows[110:190]) == slice(0, 80)
