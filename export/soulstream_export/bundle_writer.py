@@ -44,17 +44,24 @@ with the same rounding in torch, so only the order of additions differs (measure
 class BundleFacts:
     """What the networks cannot know about themselves.
 
-    ``documents`` are text files to put beside the graphs, by name: the model card.
+    ``candidates`` plans are drawn side by side at every tick; ``documents`` are text files to put beside the graphs, by
+    name: the model card.
     """
 
     model_id: str
     created_from: str
     notices: tuple[str, ...]
     sampler: dict[str, Any]
+    candidates: int = 1
     metrics: dict[str, float] = field(default_factory=dict)
     not_generated: tuple[str, ...] = ("hands", "face")
     licence: str = "GPL-3.0-or-later"
     documents: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def halves(self) -> int:
+        """1 where no guidance needs scores without music, else 2."""
+        return 1 if self.sampler.get("guidance", 1.0) == self.sampler.get("residual_guidance", 1.0) == 1.0 else 2
 
 
 def _round_to_half(module: nn.Module) -> None:
@@ -65,21 +72,31 @@ def _round_to_half(module: nn.Module) -> None:
                 tensor.copy_(tensor.half().float())
 
 
-def example_inputs(tokenizer: Hrvq, mask: Magm, seed: int = 0) -> dict[str, dict[str, Tensor]]:
-    """One random input of the right shape for every step, by step and name."""
+def example_inputs(
+    tokenizer: Hrvq, mask: Magm, candidates: int, halves: int, seed: int = 0
+) -> dict[str, dict[str, Tensor]]:
+    """One random input of the right shape for every step, by step and name.
+
+    Args:
+        tokenizer: HRVQ.
+        mask: Either stage.
+        candidates: Plans drawn side by side.
+        halves: 2 with an unconditional half for the guidance, else 1.
+        seed: Of the inputs.
+    """
     generator = torch.Generator().manual_seed(seed)
     config, geometry = mask.config, mask.config.geometry
     width = config.width // config.heads
     positions = geometry.planned * config.num_parts
-    lead = (2, config.layers, config.heads)
+    lead = (halves, config.layers, config.heads)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
     past, music = (*lead, geometry.context * config.num_parts, width), (*lead, geometry.music, width)
     stage = {
-        "codes": torch.randint(config.num_codes, (1, positions, config.levels), generator=generator),
-        "level_seen": (normal(1, positions, config.levels) > 0).float(),
+        "codes": torch.randint(config.num_codes, (candidates, positions, config.levels), generator=generator),
+        "level_seen": (normal(candidates, positions, config.levels) > 0).float(),
         "level": torch.zeros(1, dtype=torch.long),
         "committing": torch.zeros(1),
         "past_k": normal(*past),
@@ -88,10 +105,12 @@ def example_inputs(tokenizer: Hrvq, mask: Magm, seed: int = 0) -> dict[str, dict
         "music_k": normal(*music),
         "music_v": normal(*music),
         "music_valid": torch.ones(geometry.music),
-        "aligned": normal(2, geometry.planned, config.width),
+        "aligned": normal(halves, geometry.planned, config.width),
     }
-    decoder = {"codes": torch.randint(config.num_codes, (1, config.num_parts, geometry.commit, config.levels))}
-    states = tokenizer.decoder.initial_states(1)
+    plans = (candidates, config.num_parts, geometry.planned, config.levels)
+    decoder = {"codes": torch.randint(config.num_codes, plans, generator=generator)}
+    states = DecoderStep(tokenizer, geometry.commit).initial_states(candidates)
+    states[-1] = tokenizer.mean.expand_as(states[-1])  # a body; zeros are none
     decoder |= {f"state_{i}": state for i, state in enumerate(states)}
     rows = normal(geometry.commit + geometry.fresh, FRAMES_PER_TOKEN, config.num_features)
     return {"music": {"rows": rows}, "mask": stage, "residual": stage, "decoder": decoder}
@@ -124,18 +143,18 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         network.eval()
         _round_to_half(network)
     modules: dict[str, nn.Module] = {
-        "music": MusicStep(mask, residual),
+        "music": MusicStep(mask, residual, facts.halves),
         "mask": StageStep(mask),
         "residual": StageStep(residual),
-        "decoder": DecoderStep(tokenizer),
+        "decoder": DecoderStep(tokenizer, mask.config.commit),
     }
-    examples = example_inputs(tokenizer, mask)
+    examples = example_inputs(tokenizer, mask, facts.candidates, facts.halves)
     num_states = len(examples["decoder"]) - 1
     outputs = {
         "music": [f"{stage}_{kind}" for stage in STAGES for kind in ("tokens", "k", "v")],
         "mask": ["logits", "new_k", "new_v"],
         "residual": ["logits", "new_k", "new_v"],
-        "decoder": ["motion", *(f"next_state_{i}" for i in range(num_states))],
+        "decoder": ["motion", "pace", *(f"next_state_{i}" for i in range(num_states))],
     }
     if mask.config.levels_out == 1:
         modules["mask"] = _UsesLevel(modules["mask"])

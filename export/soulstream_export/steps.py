@@ -1,12 +1,12 @@
 """The networks as pure steps with fixed shapes: what becomes an ONNX graph.
 
-``music``     rows of a tick -> music tokens, keys and values of both stages, for both halves of the guidance
-``mask``      one pass of the mask stage over the planned positions (also used to commit)
+``music``     rows of a tick -> music tokens, keys and values of both stages, for each half of the guidance
+``mask``      one pass of the mask stage over the planned positions of all plans (also used to commit)
 ``residual``  one pass of the residual stage
-``decoder``   committed codes and states -> motion rows and states
+``decoder``   plans and states -> motion rows of what is committed, pace of all that is planned, and states
 
-Letters: N planned positions, Q levels, K codes, F features, Y layers, H heads, E head width, D motion features. A
-leading 2 is the conditional and the unconditional half of the guidance.
+Letters: C plans, N planned positions, P parts, Q levels, K codes, F features, Y layers, H heads, E head width, D motion
+features. G halves: 2 with an unconditional one for the guidance, else 1.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from soulstream_training.losses.kinematics import speed_of_rows
 from soulstream_training.models.attention import KeyValue
 from soulstream_training.models.hrvq import Hrvq
 from soulstream_training.models.magm import Magm
@@ -23,22 +24,23 @@ STAGES = ("mask", "residual")
 
 
 def _stacked(pairs: list[KeyValue]) -> tuple[Tensor, Tensor]:
-    """Per-block pairs [2, H, M, E] -> keys and values [2, Y, H, M, E]."""
+    """Per-block pairs [G, H, M, E] -> keys and values [G, Y, H, M, E]."""
     return torch.stack([pair[0] for pair in pairs], 1), torch.stack([pair[1] for pair in pairs], 1)
 
 
 class MusicStep(nn.Module):
-    """Feature rows [commit + fresh, 4, F] -> for each stage tokens [2, M, W], keys and values [2, Y, H, M, E].
+    """Feature rows [commit + fresh, 4, F] -> for each stage tokens [G, M, W], keys and values [G, Y, H, M, E].
 
     Args:
         mask: Mask stage.
         residual: Residual stage.
+        halves: G.
     """
 
-    def __init__(self, mask: Magm, residual: Magm) -> None:
+    def __init__(self, mask: Magm, residual: Magm, halves: int = 2) -> None:
         super().__init__()
         self.stages = nn.ModuleList([mask, residual])
-        self.register_buffer("keep", torch.tensor([1.0, 0.0]))
+        self.register_buffer("keep", torch.tensor([1.0, 0.0])[:halves])
 
     keep: Tensor
 
@@ -46,7 +48,8 @@ class MusicStep(nn.Module):
         """Outputs in the order tokens, keys, values of the mask stage, then of the residual stage."""
         outputs: list[Tensor] = []
         for stage in self.stages:
-            tokens = stage.encode_music(rows[None].expand(2, -1, -1, -1), self.keep)  # type: ignore[operator]
+            heard = rows[None].expand(self.keep.shape[0], -1, -1, -1)
+            tokens = stage.encode_music(heard, self.keep)  # type: ignore[operator]
             keys, values = _stacked(stage.music_key_values(tokens))  # type: ignore[operator]
             outputs += [tokens, keys, values]
         return tuple(outputs)
@@ -101,30 +104,36 @@ class StageStep(nn.Module):
         """Run the stage.
 
         Args:
-            codes: [1, N, Q] int64.
-            level_seen: [1, N, Q] float32, 1 where a code may be looked at.
+            codes: [C, N, Q] int64.
+            level_seen: [C, N, Q] float32, 1 where a code may be looked at.
             level: [1] int64 index of the level to predict (0 is the stage's first).
             committing: [1] float32, 1 to treat the positions as committed (causal, for the cache).
-            past_k: [2, Y, H, context x P, E] keys of committed positions, newest last.
+            past_k: [G, Y, H, context x P, E] keys of committed positions, newest last.
             past_v: Values, the same shape.
             past_valid: [context] float32, 0 for slots before the start.
-            music_k: [2, Y, H, banked + fresh, E].
+            music_k: [G, Y, H, banked + fresh, E].
             music_v: Values, the same shape.
             music_valid: [banked + fresh] float32.
-            aligned: [2, planned, W] music tokens at the planned times.
+            aligned: [G, planned, W] music tokens at the planned times.
 
         Returns:
-            Logits [2, N, K]; new keys and values [2, Y, H, N, E].
+            Logits [G, C, N, K]; new keys and values [G, Y, H, N, E] of the first plan.
         """
         stage = self.stage
         committed = committing.expand(self.part.shape[0])
+        halves, plans = past_k.shape[0], codes.shape[0]
+
+        def for_all(value: Tensor) -> Tensor:
+            """[G, ...] -> [G x C, ...]."""
+            return value[:, None].expand(-1, plans, *value.shape[1:]).flatten(0, 1)
+
         x = stage.embed(
-            codes.expand(2, -1, -1),
-            level_seen.expand(2, -1, -1),
+            codes[None].expand(halves, -1, -1, -1).flatten(0, 1),
+            level_seen[None].expand(halves, -1, -1, -1).flatten(0, 1),
             self.part,
             committed,
-            aligned[:, self.time],
-            level.expand(2),
+            for_all(aligned[:, self.time]),
+            level.expand(halves * plans),
         )
         parts = stage.config.num_parts
         unseen = (1.0 - past_valid).repeat_interleave(parts) * HIDDEN
@@ -134,35 +143,51 @@ class StageStep(nn.Module):
         layers = range(stage.config.layers)
         hidden, new = stage.trunk(
             x,
-            [(past_k[:, i], past_v[:, i]) for i in layers],
+            [(for_all(past_k[:, i]), for_all(past_v[:, i])) for i in layers],
             bias[None],
-            [(music_k[:, i], music_v[:, i]) for i in layers],
+            [(for_all(music_k[:, i]), for_all(music_v[:, i])) for i in layers],
             music_bias[None],
         )
-        keys, values = _stacked(new)
-        return stage.logits(hidden, self.part, level.expand(2)), keys, values
+        logits = stage.logits(hidden, self.part, level.expand(halves * plans))
+        logits = logits.view(halves, plans, *logits.shape[1:])
+        keys, values = _stacked([(key[::plans], value[::plans]) for key, value in new])
+        return logits, keys, values
 
 
 class DecoderStep(nn.Module):
-    """Committed codes [1, P, commit, Q] and states -> motion rows [1, 4 commit, D] (raw units) and the next states.
+    """Decode plans [C, P, planned, Q] from the same state, show what is committed and foresee the rest.
+
+    Gives motion rows [C, 4 commit, D] (raw units) of the tokens to commit, speed [C, 4 planned] (m/s; column i is the
+    mean joint speed from row i - 1 to row i) and the states after these tokens; the last state is the row before the
+    first one.
 
     Args:
         tokenizer: The trained HRVQ.
+        commit: Tokens that are committed.
     """
 
-    def __init__(self, tokenizer: Hrvq) -> None:
+    def __init__(self, tokenizer: Hrvq, commit: int) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self.decoder = tokenizer.decoder
+        self.commit = commit
         self.register_buffer("tables", tokenizer.quantizer.tables)
 
     tables: Tensor
 
+    def initial_states(self, plans: int) -> list[Tensor]:
+        """States of ``plans`` plans at the start: zeros."""
+        return [*self.decoder.initial_states(plans), self.tokenizer.mean.new_zeros(plans, 1, len(self.tokenizer.mean))]
+
     def forward(self, codes: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Look up, sum, decode, de-normalise."""
+        """Look up, sum, decode, de-normalise, and see how fast the body moves."""
         num_parts, levels, num_codes, dim = self.tables.shape
         offset = torch.arange(num_parts * levels).view(num_parts, 1, levels) * num_codes
         chosen = self.tables.view(-1, dim)[codes + offset[None]]
         latents = chosen.sum(3).permute(0, 1, 3, 2).flatten(1, 2)
-        normal, new = self.decoder(latents, list(states))
-        return (normal * self.tokenizer.std + self.tokenizer.mean, *new)
+        *decoder_states, before = states
+        normal, new = self.decoder(latents[:, :, : self.commit], decoder_states)
+        later, _ = self.decoder(latents[:, :, self.commit :], new)
+        rows = torch.cat([before, torch.cat([normal, later], 1) * self.tokenizer.std + self.tokenizer.mean], 1)
+        motion = rows[:, 1 : 1 + normal.shape[1]]
+        return motion, speed_of_rows(rows), *new, motion[:, -1:]

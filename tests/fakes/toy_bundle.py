@@ -23,6 +23,7 @@ PART_DIMS = {"body": 263, "hands": 12, "face": 7}
 """Parts of a toy with three; hands and face are far smaller than real ones."""
 
 SAMPLER = {"lead_frames": 8, "iterations": 3, "guidance": 2.0, "residual_guidance": 1.5, "keep_share": 0.5}
+CANDIDATES, HALVES = 3, 2
 
 
 class Toy(NamedTuple):
@@ -85,7 +86,7 @@ def _built(base: Path, num_parts: int, levels: int) -> Toy:
 
     tokenizer, mask, residual = toy_networks(num_parts, levels)
     facts = BundleFacts(
-        "toy", "Random weights made by a test.", ("none",), SAMPLER,
+        "toy", "Random weights made by a test.", ("none",), SAMPLER, CANDIDATES,
         not_generated=("hands", "face") if num_parts == 1 else (),
     )  # fmt: skip
     folder = write_bundle(base / f"toy_{num_parts}_{levels}", tokenizer, mask, residual, facts)

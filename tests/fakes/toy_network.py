@@ -16,23 +16,25 @@ DIM = 3
 """Motion features of the fake decoder."""
 
 SHAPE = WindowShape(
-    num_parts=2, levels=3, num_codes=8, context=6, planned=4, commit=2, fresh_past=1, layers=1, heads=1, head_width=2
-)
+    candidates=3, halves=2, num_parts=2, levels=3, num_codes=8, context=6, planned=4, commit=2, fresh_past=1, layers=1,
+    heads=1, head_width=2,
+)  # fmt: skip
 
 
 class ToyNetwork:
     """Steps whose outputs say where they came from.
 
     Keys of a music token are its first feature row's first column; keys of a committed position are its level-0 code;
-    the decoder counts its output frames and keeps the count in its state.
+    the decoder counts its output frames and keeps the count in its state. ``pace`` is what every plan's body is said to
+    do.
     """
 
     def __init__(self, shape: WindowShape = SHAPE) -> None:
         self.shape = shape
         self.calls: list[tuple[str, dict[str, NDArray[Any]]]] = []
-        self.logits = {
-            name: np.zeros((2, shape.positions, shape.num_codes), np.float32) for name in ("mask", "residual")
-        }
+        scores = (shape.halves, shape.candidates, shape.positions, shape.num_codes)
+        self.logits = {name: np.zeros(scores, np.float32) for name in ("mask", "residual")}
+        self.pace = np.ones((shape.candidates, 4 * shape.planned), np.float32)
 
     def named(self, name: str) -> list[dict[str, NDArray[Any]]]:
         """Inputs of every call of one step, oldest first."""
@@ -40,24 +42,25 @@ class ToyNetwork:
 
     def decoder_states(self) -> dict[str, NDArray[Any]]:
         """The decoder before its first call."""
-        return {"state_0": np.zeros((1, 1), np.float32)}
+        return {"state_0": np.zeros((self.shape.candidates, 1), np.float32)}
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """One step (``sampling.window.RunStep``)."""
         self.calls.append((name, {key: np.array(value) for key, value in inputs.items()}))
         shape = self.shape
-        lead = (2, shape.layers, shape.heads)
+        lead = (shape.halves, shape.layers, shape.heads)
         if name == "music":
             tokens = inputs["rows"][:, 0, 0]
             spread = np.broadcast_to(tokens[:, None], (*lead, len(tokens), shape.head_width)).astype(np.float32)
-            width = np.broadcast_to(tokens[:, None], (2, len(tokens), 4)).astype(np.float32)
+            width = np.broadcast_to(tokens[:, None], (shape.halves, len(tokens), 4)).astype(np.float32)
             out = {f"{stage}_{kind}": spread for stage in ("mask", "residual") for kind in ("k", "v")}
             return out | {f"{stage}_tokens": width for stage in ("mask", "residual")}
         if name == "decoder":
             frames = shape.commit * 4
             count = float(inputs["state_0"][0, 0])
             motion = count + np.arange(frames, dtype=np.float32)
-            return {"motion": np.repeat(motion[None, :, None], DIM, 2), "next_state_0": inputs["state_0"] + frames}
+            rows = np.broadcast_to(motion[None, :, None], (shape.candidates, frames, DIM))
+            return {"motion": rows, "pace": self.pace, "next_state_0": inputs["state_0"] + frames}
         codes = inputs["codes"][0, :, 0].astype(np.float32)
         new = np.broadcast_to(codes[:, None], (*lead, shape.positions, shape.head_width)).astype(np.float32)
         return {"logits": self.logits[name], "new_k": new, "new_v": new}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from fakes.toy_bundle import Toy
+from fakes.toy_bundle import CANDIDATES, Toy
 from numpy.typing import NDArray
 
 from soulstream_engine.bundle import load_bundle
@@ -63,9 +64,12 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
         rows = np.concatenate([bank[0, old], fresh[0, number]])
         exists = np.concatenate([bank_valid[0, old] > 0, np.ones(geometry.fresh, np.bool_)])
         listener.scores.clear()
-        committed.append(window.tick(number, rows, exists))
+        plans = window.plan(number, rows, exists)
+        chosen = plans[number % len(plans)]
+        window.commit(chosen)
+        committed.append(chosen[:, : geometry.commit])
         per_tick.append(list(listener.scores))
-    stream = np.concatenate(committed, axis=2).transpose(2, 0, 1)[None]  # [1, L, P, Q]
+    stream = np.concatenate(committed, axis=1).transpose(1, 0, 2)[None]  # [1, L, P, Q]
 
     parts, levels = networks.mask.config.num_parts, networks.mask.config.levels
     codes = torch.zeros(1, CLEAN + geometry.planned, parts, levels, dtype=torch.long)
@@ -79,15 +83,15 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
         planned = layout.block >= 0
         shown = codes[:, layout.time, layout.part]
         seen = torch.ones(shown.shape)
-        for name, inputs, logits in scores:
-            shown[:, planned] = torch.from_numpy(inputs["codes"])
-            seen[:, planned] = torch.from_numpy(inputs["level_seen"])
+        for (name, inputs, logits), plan in product(scores, range(CANDIDATES)):
+            shown[:, planned] = torch.from_numpy(inputs["codes"][plan])
+            seen[:, planned] = torch.from_numpy(inputs["level_seen"][plan])
             level = torch.from_numpy(inputs["level"])
             for half, keep in enumerate((1.0, 0.0)):
                 batch.keep.fill_(keep)
                 with torch.no_grad():
                     expected = window_logits(stages[name], material, batch, shown, seen, layout, level)[0, planned]
-                assert np.abs(expected.numpy() - logits[half]).max() < TOLERANCE, (number, name, half)
+                assert np.abs(expected.numpy() - logits[half, plan]).max() < TOLERANCE, (number, name, half, plan)
                 checked += 1
     settings = sampler_settings(bundle.manifest)
-    assert checked == 2 * len(per_tick) * (settings.iterations + levels - 1)
+    assert checked == 2 * CANDIDATES * len(per_tick) * (settings.iterations + levels - 1)

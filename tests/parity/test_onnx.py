@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from fakes.toy_bundle import Toy
+from fakes.toy_bundle import CANDIDATES, HALVES, Toy
 from onnx import TensorProto, numpy_helper
 from torch import nn
 
@@ -16,6 +16,7 @@ from soulstream_engine.errors import BackendError
 from soulstream_export.bundle_writer import check_parity, example_inputs
 from soulstream_export.graph import HALF_FROM_ELEMENTS
 from soulstream_export.steps import DecoderStep, MusicStep, StageStep
+from soulstream_training.losses.kinematics import speed_of_rows
 
 TOLERANCE = 1e-4  # measured 2e-5; logits are of order 10
 STEPS = ("music", "mask", "residual", "decoder")
@@ -26,10 +27,14 @@ def bundle(networks: Toy) -> Bundle:
     return load_bundle(networks.folder)
 
 
+def example(networks: Toy, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
+    return example_inputs(networks.tokenizer, networks.mask, CANDIDATES, HALVES, seed)
+
+
 def torch_step(networks: Toy, name: str) -> nn.Module:
     tokenizer, mask, residual, _ = networks
     made = {"music": lambda: MusicStep(mask, residual), "mask": lambda: StageStep(mask)}
-    made |= {"residual": lambda: StageStep(residual), "decoder": lambda: DecoderStep(tokenizer)}
+    made |= {"residual": lambda: StageStep(residual), "decoder": lambda: DecoderStep(tokenizer, mask.config.commit)}
     return made[name]().eval()
 
 
@@ -52,12 +57,12 @@ def assert_equal(networks: Toy, bundle: Bundle, name: str, inputs: dict[str, tor
 @pytest.mark.parametrize("name", STEPS)
 def test_random_inputs(networks: Toy, bundle: Bundle, name: str, seed: int) -> None:
     torch.manual_seed(seed)
-    assert_equal(networks, bundle, name, example_inputs(networks.tokenizer, networks.mask, seed)[name])
+    assert_equal(networks, bundle, name, example(networks, seed)[name])
 
 
 @pytest.mark.parametrize("name", ["mask", "residual"])
 def test_the_start_of_a_stream_and_committing(networks: Toy, bundle: Bundle, name: str) -> None:
-    inputs = example_inputs(networks.tokenizer, networks.mask, 3)[name]
+    inputs = example(networks, 3)[name]
     for valid in ("past_valid", "music_valid"):
         half = len(inputs[valid]) // 2
         inputs[valid] = (torch.arange(len(inputs[valid])) >= half).float()
@@ -69,7 +74,7 @@ def test_the_start_of_a_stream_and_committing(networks: Toy, bundle: Bundle, nam
 
 
 def test_every_level_of_the_residual_stage(networks: Toy, bundle: Bundle) -> None:
-    inputs = example_inputs(networks.tokenizer, networks.mask, 4)["residual"]
+    inputs = example(networks, 4)["residual"]
     scores = []
     for level in range(networks.residual.config.levels_out):
         inputs["level"] = torch.tensor([level])
@@ -79,24 +84,27 @@ def test_every_level_of_the_residual_stage(networks: Toy, bundle: Bundle) -> Non
     assert all(not np.allclose(scores[0], other) for other in scores[1:])
 
 
-def test_codes_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: Bundle) -> None:
-    tokenizer, commit = networks.tokenizer, networks.mask.config.commit
+def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: Bundle) -> None:
+    """Every plan goes on from the one that was danced, and what it foresees is what the whole clip does."""
+    tokenizer, (commit, planned) = networks.tokenizer, (networks.mask.config.commit, networks.mask.config.planned)
     config = tokenizer.config
-    codes = torch.randint(config.num_codes, (1, len(config.parts), 5 * commit, config.levels))
+    codes = torch.randint(config.num_codes, (CANDIDATES, len(config.parts), 4 * commit + planned, config.levels))
+    codes[1:, :, : 4 * commit] = codes[:1, :, : 4 * commit]  # one past, several futures
     with torch.no_grad():
-        whole = tokenizer.detokenize(codes)[0].numpy()
+        whole = tokenizer.detokenize(codes)[0]
+        speeds = speed_of_rows(whole).numpy()
     step = onnx_step(bundle, "decoder")
-    states = {name: value.numpy() for name, value in _initial_states(networks).items()}
-    motion = []
-    for piece in codes.split(commit, dim=2):
-        out = step.run({"codes": piece.numpy(), **states})
-        states = {name: out[f"next_{name}"] for name in states}
-        motion.append(out["motion"])
-    assert np.abs(np.concatenate(motion, axis=1) - whole).max() < TOLERANCE
-
-
-def _initial_states(networks: Toy) -> dict[str, torch.Tensor]:
-    return {f"state_{n}": value for n, value in enumerate(networks.tokenizer.decoder.initial_states(1))}
+    initial = DecoderStep(tokenizer, commit).initial_states(CANDIDATES)
+    states = {f"state_{number}": state.numpy() for number, state in enumerate(initial)}
+    for tick in range(5):
+        frame = 4 * commit * tick
+        out = step.run({"codes": codes[:, :, tick * commit : tick * commit + planned].numpy(), **states})
+        states = {name: np.repeat(out[f"next_{name}"][:1], CANDIDATES, axis=0) for name in states}
+        motion = whole[:, frame : frame + 4 * commit].numpy()
+        assert np.abs(out["motion"] - motion).max() < TOLERANCE
+        if tick:
+            seen = speeds[:, frame - 1 : frame - 1 + 4 * planned]
+            assert np.abs(out["pace"] - seen).max() < 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -131,7 +139,7 @@ def test_a_damaged_weight_is_noticed(networks: Toy, bundle: Bundle, name: str) -
     values = numpy_helper.to_array(weight).copy()
     values.flat[::7] += 0.25
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-    inputs = example_inputs(networks.tokenizer, networks.mask)[name]
+    inputs = example(networks)[name]
     spec = bundle.manifest.step(name)
     outputs = [tensor.name for tensor in spec.outputs]
     intact = check_parity(name, torch_step(networks, name), bundle.graphs[name], spec, inputs, outputs)
@@ -145,7 +153,7 @@ def test_a_network_that_is_not_finite_is_not_shipped(networks: Toy, bundle: Bund
         def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(value * float("nan") for value in torch_step(networks, "mask")(*inputs))
 
-    inputs = example_inputs(networks.tokenizer, networks.mask)["mask"]
+    inputs = example(networks)["mask"]
     spec = bundle.manifest.step("mask")
     with pytest.raises(BackendError, match="nan"):
         check_parity("mask", Broken(), bundle.graphs["mask"], spec, inputs, [t.name for t in spec.outputs])

@@ -67,9 +67,11 @@ def _check_steps(manifest: Manifest) -> None:
 def window_shape(manifest: Manifest) -> WindowShape:
     """Sizes of a tick from the manifest and the signature of the mask step."""
     sampler = manifest.sampler
-    past = next(tensor for tensor in manifest.step("mask").inputs if tensor.name == "past_k")
-    _, layers, heads, _, head_width = past.shape
+    inputs = {tensor.name: tensor for tensor in manifest.step("mask").inputs}
+    halves, layers, heads, _, head_width = inputs["past_k"].shape
     return WindowShape(
+        candidates=inputs["codes"].shape[0],
+        halves=halves,
         num_parts=len(manifest.representation.parts),
         levels=manifest.tokenizer.levels,
         num_codes=manifest.tokenizer.codes,

@@ -19,6 +19,7 @@ from soulstream_engine.errors import InvariantError
 from soulstream_engine.features.extrapolate import extrapolate, read_clock, write_clock
 from soulstream_engine.frames import FeatureFrame, MotionChunk
 
+from .foresight import Foresight
 from .masked import Codes, SamplerSettings
 from .schedule import F32
 from .window import Arrays, RunStep, TokenWindow, WindowShape
@@ -27,7 +28,7 @@ FRAMES_PER_TOKEN = 4
 DECODER_STEP = "decoder"
 
 CodeSource = Callable[[int, F32, NDArray[np.bool_]], Codes]
-"""(tick number, rows, rows_valid) -> committed codes [P, Q, commit]; normally ``TokenWindow.tick``."""
+"""(tick number, rows, rows_valid) -> committed codes [P, Q, commit], danced in place of the sampler's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Dancer:
         self.settings = settings
         self._run = run_step
         self._window = TokenWindow(shape, run_step, seed, sampler)
-        self._code_source = code_source or self._window.tick
+        self._foresight = Foresight(settings.look_ahead_frames)
+        self._code_source = code_source
         self._initial = decoder_states
         self._decoder_states = dict(decoder_states)
         keep_tokens = shape.commit + shape.fresh
@@ -111,6 +113,7 @@ class Dancer:
         shorter than what was already given out it is the next frame that was not: no frame is planned twice.
         """
         self._window.reset()
+        self._foresight.reset()
         self._decoder_states = dict(self._initial)
         self._epoch += 1
         self._epoch_tick = 0
@@ -138,11 +141,10 @@ class Dancer:
         first = self._next_frame
         rows, valid = self._music_for(first)
         try:
-            codes = self._code_source(self._ticks, rows, valid)
-            motion = self._decode(codes)
+            codes, motion = self._dance(rows, valid)
         except InvariantError:
             codes = np.zeros((self.shape.num_parts, self.shape.levels, self.shape.commit), np.int64)
-            motion = np.full_like(self._decode(codes), np.nan)
+            motion = np.full_like(self._decode(self._everywhere(codes))["motion"][0], np.nan)
         start = first - self.settings.look_ahead_frames
         if self._epoch_tick == 0:
             motion = motion[self.settings.look_ahead_frames :]
@@ -175,11 +177,34 @@ class Dancer:
         shaped = rows.reshape(num_tokens, FRAMES_PER_TOKEN, -1)
         return shaped, np.asarray(exists.reshape(num_tokens, FRAMES_PER_TOKEN).all(axis=1))
 
-    def _decode(self, codes: Codes) -> F32:
-        """Committed codes [P, Q, commit] to motion rows [4 commit, D], carrying the decoder's states on."""
-        inputs = dict(self._decoder_states)
-        inputs["codes"] = np.ascontiguousarray(codes.transpose(0, 2, 1)[None].astype(np.int64))
-        outputs = self._run(DECODER_STEP, inputs)
+    def _dance(self, rows: F32, valid: NDArray[np.bool_]) -> tuple[Codes, F32]:
+        """Committed codes [P, Q, commit] of one tick and their motion rows [4 commit, D]."""
+        if self._code_source is not None:
+            codes = self._code_source(self._ticks, rows, valid)
+            return codes, self._take(self._decode(self._everywhere(codes)), 0)
+        plans = self._window.plan(self._ticks, rows, valid)
+        decoded = self._decode(plans)
+        clock = read_clock(rows[-self.shape.planned :].reshape(-1, rows.shape[-1]))
+        choice = self._foresight.choose(decoded["pace"], *clock)
+        self._window.commit(plans[choice])
+        motion = self._take(decoded, choice)
+        return plans[choice, :, : self.shape.commit].transpose(0, 2, 1), motion
+
+    def _everywhere(self, codes: Codes) -> Codes:
+        """Committed codes [P, Q, commit] as plans [C, P, planned, Q] that go on with code 0."""
+        shape = self.shape
+        plans = np.zeros((shape.candidates, shape.num_parts, shape.planned, shape.levels), np.int64)
+        plans[:, :, : shape.commit] = codes.transpose(0, 2, 1)
+        return plans
+
+    def _decode(self, plans: Codes) -> Arrays:
+        """Motion rows of the tokens to commit [C, 4 commit, D], pace [C, 4 planned], next states, for every plan."""
+        return self._run(DECODER_STEP, self._decoder_states | {"codes": np.ascontiguousarray(plans, np.int64)})
+
+    def _take(self, decoded: Arrays, choice: int) -> F32:
+        """Go on from one plan: its states for all plans of the next tick, its motion to be shown."""
         for name in self._decoder_states:
-            self._decoder_states[name] = outputs[f"next_{name}"]
-        return np.asarray(outputs["motion"][0], np.float32)
+            state = decoded[f"next_{name}"]
+            self._decoder_states[name] = np.repeat(state[choice : choice + 1], len(state), axis=0)
+        self._foresight.danced(decoded["pace"][choice, : self.commit_frames])
+        return np.asarray(decoded["motion"][choice], np.float32)

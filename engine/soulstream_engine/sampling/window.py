@@ -1,11 +1,12 @@
 """The stream of tokens: what was committed, what the network remembers of it, and one tick of the sampler.
 
-Each tick (1) turns fresh music into keys and values, (2) draws the planned tokens, (3) commits the first few for ever:
-their keys and values enter the cache once, with the music known at this moment. The tick is a pure function of the
-state and its inputs; the network is a callable, so any backend or a test may stand behind it.
+Each tick (1) turns fresh music into keys and values and draws several plans (``plan``), (2) commits the first tokens of
+one of them for ever (``commit``): their keys and values enter the cache once, with the music known at this moment. Both
+are pure functions of the state and their inputs; the network is a callable, so any backend or a test may stand behind
+it.
 
-Letters: P parts, Q levels, K codes, N planned positions (planned tokens x P), F features. Arrays of the network carry a
-leading 2: the conditional half and the unconditional half of the guidance.
+Letters: C plans, P parts, Q levels, K codes, N planned positions (planned tokens x P), F features. Caches carry a
+leading G: 2 with an unconditional half for the guidance, else 1.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ STAGES = ("mask", "residual")
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
-    """Sizes of a tick, in tokens where not said otherwise: see ``training`` ``models.window.Geometry``."""
+    """Sizes of a tick, in tokens where not said otherwise: see ``training`` ``models.window.Geometry``.
 
+    ``candidates`` plans are drawn side by side; ``halves`` is 2 where the network also scores without music.
+    """
+
+    candidates: int
+    halves: int
     num_parts: int
     levels: int
     num_codes: int
@@ -96,7 +102,7 @@ class TokenWindow:
     def reset(self) -> None:
         """Forget the context and the music memory: a new epoch."""
         shape = self.shape
-        lead = (2, shape.layers, shape.heads)
+        lead = (shape.halves, shape.layers, shape.heads)
         past = (*lead, shape.context * shape.num_parts, shape.head_width)
         music = (*lead, shape.banked, shape.head_width)
         self._caches = {
@@ -104,9 +110,10 @@ class TokenWindow:
         }
         self._past_valid = np.zeros(shape.context, np.float32)
         self._bank_valid = np.zeros(shape.banked, np.float32)
+        self._shared: dict[str, Arrays] = {}
 
-    def tick(self, number: int, rows: F32, rows_valid: NDArray[np.bool_]) -> Codes:
-        """Plan and commit.
+    def plan(self, number: int, rows: F32, rows_valid: NDArray[np.bool_]) -> Codes:
+        """Hear the tick's music and draw the plans; ``commit`` must follow.
 
         Args:
             number: Counts the ticks of the whole run; keys the random draws.
@@ -115,7 +122,7 @@ class TokenWindow:
             not).
 
         Returns:
-            Committed codes [P, Q, commit] int64.
+            [C, P, planned, Q] int64.
 
         Raises:
             InvariantError: If the network gives scores that are not finite; the window must then be reset, because its
@@ -140,10 +147,9 @@ class TokenWindow:
                 "music_valid": np.concatenate([self._bank_valid, valid[shape.commit :]]),
                 "aligned": music[f"{stage}_tokens"][:, -shape.planned :],
             }
-        codes = self._plan(number, shared)
-        self._commit(codes, shared)
-        committed = codes.reshape(shape.planned, shape.num_parts, shape.levels)[: shape.commit]
-        return committed.transpose(1, 2, 0)
+        self._shared = shared
+        codes = self._draw(number).reshape(shape.candidates, shape.planned, shape.num_parts, shape.levels)
+        return codes.transpose(0, 2, 1, 3)
 
     def _remembered(self) -> F32:
         """Which committed tokens may be looked at now: [context] 0 or 1."""
@@ -152,32 +158,31 @@ class TokenWindow:
             valid[: -self.settings.remembered] = 0.0
         return valid
 
-    def _plan(self, number: int, shared: dict[str, Arrays]) -> Codes:
+    def _draw(self, number: int) -> Codes:
         shape = self.shape
         noise = tick_noise(
             self.seed,
             number,
             iterations=self.settings.iterations,
             levels=shape.levels,
+            candidates=shape.candidates,
             positions=shape.positions,
             num_codes=shape.num_codes,
         )
         return plan_tokens(
-            shape.positions,
-            shape.levels,
+            (shape.candidates, shape.positions, shape.levels),
+            shape.num_parts,
             shape.num_codes,
             noise,
             self.settings,
-            lambda codes, seen: self._scores("mask", shared, codes, seen, 0)["logits"],
-            lambda codes, seen, level: self._scores("residual", shared, codes, seen, level - 1)["logits"],
+            lambda codes, seen: self._scores("mask", codes, seen, 0)["logits"],
+            lambda codes, seen, level: self._scores("residual", codes, seen, level - 1)["logits"],
         )
 
-    def _scores(
-        self, stage: str, shared: dict[str, Arrays], codes: Codes, seen: F32, level: int, committing: float = 0.0
-    ) -> Arrays:
-        inputs = dict(shared[stage])
-        inputs["codes"] = codes[None]
-        inputs["level_seen"] = seen[None]
+    def _scores(self, stage: str, codes: Codes, seen: F32, level: int, committing: float = 0.0) -> Arrays:
+        inputs = dict(self._shared[stage])
+        inputs["codes"] = codes
+        inputs["level_seen"] = seen
         inputs["level"] = np.array([level], np.int64)
         inputs["committing"] = np.array([committing], np.float32)
         out = self._run(stage, inputs)
@@ -185,13 +190,19 @@ class TokenWindow:
             raise InvariantError("SCORES_NOT_FINITE", f"Step {stage!r} gave scores that are not finite.")
         return out
 
-    def _commit(self, codes: Codes, shared: dict[str, Arrays]) -> None:
-        """Run both networks over the planned tokens as committed ones; keep keys and values of the first few."""
+    def commit(self, plan: Codes) -> None:
+        """Dance the first tokens of a plan [P, planned, Q]: both networks read it as committed, and remember.
+
+        Raises:
+            InvariantError: As ``plan``.
+        """
         shape = self.shape
         count = shape.commit * shape.num_parts
-        seen = np.ones((shape.positions, shape.levels), np.float32)
+        codes = plan.transpose(1, 0, 2).reshape(1, shape.positions, shape.levels)
+        everywhere = np.repeat(codes, shape.candidates, axis=0)
+        seen = np.ones(everywhere.shape, np.float32)
         for stage in STAGES:
-            out = self._scores(stage, shared, codes, seen, 0, committing=1.0)
+            out = self._scores(stage, everywhere, seen, 0, committing=1.0)
             cache = self._caches[stage]
             cache.past_k = _append(cache.past_k, out["new_k"][..., :count, :])
             cache.past_v = _append(cache.past_v, out["new_v"][..., :count, :])

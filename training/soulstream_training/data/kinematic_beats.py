@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from soulstream_engine.clock import FPS
+from soulstream_engine.motion.rests import minima, smoothed
 
 F64 = NDArray[np.float64]
 
 NUM_SCORED_JOINTS = 22
 """Joints in the mean speed: the body of SMPL-X, without hands. Source: ours; Bailando scores the 24 of SMPL."""
-
-SMOOTHING_S = 2.5 / 30
-"""Sigma of the Gaussian over the speed. Source: 5 frames at 60 fps in Bailando's score, the same time at any rate."""
 
 FOOT_JOINTS = (7, 10, 8, 11)
 """Left ankle, left toe, right ankle, right toe."""
@@ -40,26 +38,7 @@ def mean_speed(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:
     if len(positions) < 2:
         return np.zeros(0)
     speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=-1) * fps
-    smooth: F64 = gaussian_filter1d(speed, SMOOTHING_S * fps, mode="nearest")
-    return smooth
-
-
-def minima(values: NDArray[np.floating]) -> F64:
-    """Places of the strict local minima of a curve, refined with a parabola through three samples.
-
-    Args:
-        values: [T] any unit.
-
-    Returns:
-        [K] float64, in samples, increasing. Plateaus and the two ends are no minima.
-    """
-    curve = np.asarray(values, dtype=np.float64)
-    if len(curve) < 3:
-        return np.zeros(0)
-    left, middle, right = curve[:-2], curve[1:-1], curve[2:]
-    found = np.flatnonzero((middle < left) & (middle < right))
-    bend = left[found] - 2.0 * middle[found] + right[found]
-    return found + 1.0 + 0.5 * (left[found] - right[found]) / bend
+    return smoothed(speed, fps)
 
 
 def kinematic_beats(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:

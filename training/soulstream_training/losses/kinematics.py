@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soulstream_engine.clock import FPS
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
+from soulstream_engine.motion.rests import SMOOTHING_S
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, PARENTS, REST_OFFSETS_M
-from soulstream_training.data.kinematic_beats import SMOOTHING_S
 
 
 def root_relative_joints(ry: Tensor, jp: Tensor) -> Tensor:
@@ -100,18 +101,28 @@ def _yawed(vector: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
 
 
-def pace(joints: Tensor, fps: float = FPS, smoothing_s: float = SMOOTHING_S) -> Tensor:
-    """Smoothed mean speed of the body, whose minima are the kinematic beats; without the ends that smoothing lacks.
+def speed(joints: Tensor, fps: float = FPS) -> Tensor:
+    """Mean speed of the joints between frames: world positions [B, T, J, 3] in metres -> [B, T - 1] m/s."""
+    return fps * joints.diff(dim=1).norm(dim=-1).mean(-1)
+
+
+def speed_of_rows(rows: Tensor) -> Tensor:
+    """Mean speed of the body as the engine poses it: raw motion rows [B, T, D], body first -> [B, T - 1] m/s."""
+    joints = root_relative_joints(rows[..., 3:4], rows[..., BODY_JP])
+    return speed(world_joints(rows[..., ROOT], chain_positions(pelvis_rotation(joints), rows[..., BODY_JR])))
+
+
+def pace(speeds: Tensor, fps: float = FPS, smoothing_s: float = SMOOTHING_S) -> Tensor:
+    """Smoothed speed, whose minima are the moments of rest; without the ends that smoothing lacks.
 
     Args:
-        joints: [B, T, J, 3] world positions, metres.
+        speeds: [B, T] m/s.
         fps: Frames a second.
         smoothing_s: Sigma of the Gaussian, seconds.
 
     Returns:
-        [B, T - 1 - 2 R] m/s, R = three sigmas in frames.
+        [B, T - 2 R] m/s, R = three sigmas in frames.
     """
-    speed = fps * joints.diff(dim=1).norm(dim=-1).mean(-1)
     reach = round(3.0 * smoothing_s * fps)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=speed.device) / (smoothing_s * fps)) ** 2)
-    return F.conv1d(speed[:, None], (taps / taps.sum())[None, None])[:, 0]
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=speeds.device) / (smoothing_s * fps)) ** 2)
+    return F.conv1d(speeds[:, None], (taps / taps.sum())[None, None])[:, 0]

@@ -18,7 +18,7 @@ from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
 from soulstream_training.models.quantizer import Quantised
 
-from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, world_joints
+from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, speed, world_joints
 
 HUNDRED_MM = 10.0
 """Metric distances are weighed in units of 100 mm."""
@@ -71,8 +71,8 @@ def tokenizer_loss(
     chained = chain_positions(pelvis_rotation(joints_made), real_made[..., BODY_JR])
     chain_distance = (chained - joints).norm(dim=-1)
     speed_error = (joints_made.diff(dim=1) - joints.diff(dim=1)).norm(dim=-1)
-    pace_made = pace(world_joints(real_made[..., ROOT], chained))
-    pace_real = pace(world_joints(real[..., ROOT], joints))
+    pace_made = pace(speed(world_joints(real_made[..., ROOT], chained)))
+    pace_real = pace(speed(world_joints(real[..., ROOT], joints)))
     pace_error = (pace_made - pace_real).abs().mean()
     change_error = (pace_made.diff(dim=1) - pace_real.diff(dim=1)).abs().mean()
     heading_error = 2.0 * torch.cumsum(real_made[..., 0] - real[..., 0], dim=1).abs()

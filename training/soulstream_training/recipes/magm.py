@@ -62,6 +62,7 @@ class MagmRecipe(BaseModel):
     hide_music: float = 0.1
     random_code: float = 0.1
     still_masked: float = 0.88
+    in_time_order: float = 0.7
     corrupt_context: float = 0.05
     freeze_context: float = 0.0
     ignore_features: tuple[str, ...] = ()
@@ -145,6 +146,23 @@ def with_noise(batch: Batch, model: Magm, recipe: MagmRecipe, generator: torch.G
     return replace(batch, bank_rows=bank, fresh_rows=fresh)
 
 
+def masked_positions(
+    size: int, blocks: int, planned: int, parts: int, in_time_order: float, generator: torch.Generator
+) -> Tensor:
+    """What is masked in each planned block: [size, blocks x planned x parts] bool.
+
+    A share of the blocks is masked from some token on, as the sampler meets them when it draws in the order of time;
+    in the others any positions are masked, their number along a cosine (MaskGIT).
+    """
+    per_block = planned * parts
+    uniform = torch.rand(size, blocks, 1, generator=generator)
+    count = (torch.cos(0.5 * math.pi * uniform) * per_block).round().clamp(min=1)
+    rank = torch.rand(size, blocks, per_block, generator=generator).argsort(-1).argsort(-1)
+    tail = torch.arange(per_block) // parts >= (uniform * planned).floor()
+    ordered = torch.rand(size, blocks, 1, generator=generator) < in_time_order
+    return torch.where(ordered, tail, rank < count).flatten(1)
+
+
 def frozen(shown: Tensor, layout: Layout, clean: int, share: float, generator: torch.Generator) -> Tensor:
     """Let the context of some windows stand still for a while: a dancer who got stuck must learn to go on.
 
@@ -199,13 +217,9 @@ def stage_loss(
     shown = torch.where(spoil, noise, shown)
     shown = frozen(shown, layout, clean, recipe.freeze_context, generator)
     seen = torch.ones(size, positions, config.levels)
-    per_block = geometry.planned * parts
     level: Tensor | None = None
     if config.first_level == 0:
-        ratio = torch.cos(0.5 * math.pi * torch.rand(size, blocks, 1, generator=generator))
-        count = (ratio * per_block).round().clamp(min=1)
-        rank = torch.rand(size, blocks, per_block, generator=generator).argsort(-1).argsort(-1)
-        target = (rank < count).flatten(1)
+        target = masked_positions(size, blocks, geometry.planned, parts, recipe.in_time_order, generator)
         dice = torch.rand(target.shape, generator=generator)
         is_random = target & (dice < recipe.random_code)
         is_masked = target & ~is_random & (dice < recipe.random_code + (1 - recipe.random_code) * recipe.still_masked)

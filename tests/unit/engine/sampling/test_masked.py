@@ -3,18 +3,19 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
-from soulstream_engine.sampling.masked import SamplerSettings, confidence_of, guided, plan_tokens
-from soulstream_engine.sampling.schedule import masked_count, tick_noise
+from soulstream_engine.sampling.masked import SamplerSettings, guided, plan_tokens
+from soulstream_engine.sampling.schedule import tick_noise
 
-N, Q, K = 8, 3, 16
+C, N, P, Q, K = 2, 8, 2, 3, 16
 
 
 class Network:
     """Known logits for each level; remembers what it was shown."""
 
     def __init__(self, logits: np.ndarray) -> None:
-        self.logits = logits  # [Q, 2, N, K]
+        self.logits = logits  # [Q, G, C, N, K]
         self.shown: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def mask(self, codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -26,47 +27,49 @@ class Network:
         return self.logits[level]
 
     def plan(self, settings: SamplerSettings, seed: int = 0) -> np.ndarray:
-        noise = tick_noise(seed, 0, iterations=settings.iterations, levels=Q, positions=N, num_codes=K)
-        return plan_tokens(N, Q, K, noise, settings, self.mask, self.residual)
+        sizes = {"iterations": settings.iterations, "levels": Q, "candidates": C, "positions": N, "num_codes": K}
+        return plan_tokens((C, N, Q), P, K, tick_noise(seed, 0, **sizes), settings, self.mask, self.residual)
 
 
 def flat_network() -> Network:
-    return Network(np.zeros((Q, 2, N, K), np.float32))
+    return Network(np.zeros((Q, 1, C, N, K), np.float32))
 
 
-def test_sure_logits_give_their_codes_at_every_level() -> None:
-    wanted = np.random.default_rng(0).integers(K, size=(N, Q))
-    logits = np.zeros((Q, 2, N, K), np.float32)
-    for level in range(Q):
-        logits[level, :, np.arange(N), wanted[:, level]] = 60.0
+def test_sure_logits_give_their_codes_at_every_level_of_every_plan() -> None:
+    wanted = np.random.default_rng(0).integers(K, size=(C, N, Q))
+    logits = np.zeros((Q, 1, C, N, K), np.float32)
+    for plan, position, level in np.ndindex(C, N, Q):
+        logits[level, 0, plan, position, wanted[plan, position, level]] = 60.0
     assert np.array_equal(Network(logits).plan(SamplerSettings()), wanted)
 
 
-def test_unmasking_follows_the_schedule_and_never_redraws_a_kept_code() -> None:
+@pytest.mark.parametrize("iterations", [1, 3, 4, 9])
+def test_tokens_are_drawn_in_the_order_of_time_and_the_last_round_draws_the_rest(iterations: int) -> None:
     network = flat_network()
-    settings = SamplerSettings(iterations=6, keep_share=1.0)
-    final = network.plan(settings)
+    final = network.plan(SamplerSettings(iterations=iterations, keep_share=1.0))
     rounds = [(codes, seen) for level, codes, seen in network.shown if level == 0]
-    assert len(rounds) == 6
-    assert not rounds[0][1].any()
-    for iteration, (codes, seen) in enumerate(rounds):
-        is_open = seen[:, 0] == 0
-        assert is_open.sum() == masked_count(iteration, 6, N)
-        assert not seen[:, 1:].any()
-        assert np.array_equal(codes[~is_open, 0], final[~is_open, 0])
+    assert len(rounds) == min(iterations, N // P)
+    for number, (codes, seen) in enumerate(rounds):
+        drawn = number * P  # all parts of a token in one round
+        assert seen[:, :drawn, 0].all()
+        assert not seen[:, drawn:].any()
+        assert not seen[..., 1:].any()
+        assert np.array_equal(codes[:, :drawn, 0], final[:, :drawn, 0]), "a kept code was drawn again"
     for (_, earlier), (_, later) in pairwise(rounds):
-        assert (later[:, 0] >= earlier[:, 0]).all()
+        assert (later >= earlier).all()
 
 
-def test_the_least_sure_positions_stay_open() -> None:
-    logits = np.zeros((Q, 2, N, K), np.float32)
-    logits[0, :, np.arange(N), 0] = np.arange(N)[:, None] * 1.5  # from a guess to nearly sure
-    network = Network(logits)
-    network.plan(SamplerSettings(iterations=4))
-    seen = [seen[:, 0] for level, _, seen in network.shown if level == 0][1]
-    kept = N - masked_count(1, 4, N)
-    assert kept >= 1
-    assert seen.tolist() == [0.0] * (N - kept) + [1.0] * kept
+def test_a_later_token_depends_on_the_ones_before_it() -> None:
+    class Echo(Network):
+        def mask(self, codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
+            logits = np.zeros((1, C, N, K), np.float32)
+            before = (codes[:, :-P, 0] + 1) % K
+            np.put_along_axis(logits[0, :, P:], before[..., None], 60.0 * seen[:, :-P, :1], axis=2)
+            return logits
+
+    codes = Echo(np.zeros((Q, 1, C, N, K), np.float32)).plan(SamplerSettings(iterations=N, keep_share=1.0))[..., 0]
+    assert np.array_equal(codes[:, P:], (codes[:, :-P] + 1) % K)
+    assert not np.array_equal(codes[0], codes[1])
 
 
 def test_levels_come_in_order_and_see_only_coarser_ones() -> None:
@@ -75,35 +78,30 @@ def test_levels_come_in_order_and_see_only_coarser_ones() -> None:
     later = [(level, codes, seen) for level, codes, seen in network.shown if level]
     assert [level for level, _, _ in later] == [1, 2]
     for level, codes, seen in later:
-        assert seen[:, :level].all()
-        assert not seen[:, level:].any()
-        assert np.array_equal(codes[:, :level], final[:, :level])
+        assert seen[..., :level].all()
+        assert not seen[..., level:].any()
+        assert np.array_equal(codes[..., :level], final[..., :level])
 
 
 def test_guidance_of_one_is_the_conditional_half_bit_for_bit() -> None:
-    both = np.random.default_rng(0).normal(size=(2, N, K)).astype(np.float32) * 100
-    assert np.array_equal(guided(both, 1.0), both[0])
-    assert np.allclose(guided(both, 2.0), 2 * both[0] - both[1], atol=1e-4)
-    other_null = both.copy()
+    halves = np.random.default_rng(0).normal(size=(2, C, N, K)).astype(np.float32) * 100
+    assert np.array_equal(guided(halves, 1.0), halves[0])
+    assert np.array_equal(guided(halves[:1], 1.0), halves[0])
+    assert np.allclose(guided(halves, 2.0), 2 * halves[0] - halves[1], atol=1e-4)
+    other_null = halves.copy()
     other_null[1] += 1e3
-    one = SamplerSettings(guidance=1.0, residual_guidance=1.0)
-    first = Network(np.stack([both] * Q)).plan(one)
-    assert np.array_equal(first, Network(np.stack([other_null] * Q)).plan(one))
+    first = Network(np.stack([halves] * Q)).plan(SamplerSettings())
+    assert np.array_equal(first, Network(np.stack([other_null] * Q)).plan(SamplerSettings()))
 
 
 def test_only_the_kept_share_is_drawn() -> None:
     generator = np.random.default_rng(1)
-    logits = np.repeat(generator.normal(size=(Q, 1, N, K)).astype(np.float32) * 0.1, 2, axis=1)
+    logits = generator.normal(size=(Q, 1, C, N, K)).astype(np.float32) * 0.1
     for seed in range(20):
-        codes = Network(logits).plan(SamplerSettings(keep_share=3 / K, guidance=1.0), seed)
+        codes = Network(logits).plan(SamplerSettings(keep_share=3 / K), seed)
         for level in range(Q):
-            chosen = logits[level, 0][np.arange(N), codes[:, level]]
-            assert ((logits[level, 0] > chosen[:, None]).sum(1) < 3).all()
-
-
-def test_confidence_is_the_probability_of_the_drawn_code() -> None:
-    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]], np.float32)) + 1000.0
-    assert np.allclose(confidence_of(logits, np.array([1, 2])), [0.25, 0.7], atol=1e-4)
+            chosen = np.take_along_axis(logits[level, 0], codes[..., level, None], axis=2)
+            assert ((logits[level, 0] > chosen).sum(2) < 3).all()
 
 
 def test_seeds_give_other_codes() -> None:

@@ -3,27 +3,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 
-from soulstream_engine.sampling.schedule import draw, masked_count, tick_noise
+from soulstream_engine.sampling.schedule import draw, tick_noise
 
-SIZES = {"iterations": 3, "levels": 3, "positions": 4, "num_codes": 5}
-
-
-@pytest.mark.parametrize(("iterations", "positions"), [(1, 8), (6, 8), (6, 24), (28, 24), (40, 3)])
-def test_counts_start_with_all_and_follow_the_cosine(iterations: int, positions: int) -> None:
-    counts = [masked_count(s, iterations, positions) for s in range(iterations)]
-    assert counts[0] == positions
-    assert counts == sorted(counts, reverse=True)
-    assert min(counts) >= 1
-    for s, count in enumerate(counts):
-        assert abs(count - max(1.0, positions * math.cos(math.pi * s / (2 * iterations)))) <= 0.5
-
-
-@pytest.mark.parametrize("iteration", [-1, 6])
-def test_rounds_outside_of_the_tick_are_refused(iteration: int) -> None:
-    with pytest.raises(ValueError, match=r"0\.\.5"):
-        masked_count(iteration, 6, 8)
+SIZES = {"iterations": 3, "levels": 3, "candidates": 2, "positions": 4, "num_codes": 5}
 
 
 def test_noise_depends_on_seed_and_tick_alone() -> None:
@@ -33,8 +16,9 @@ def test_noise_depends_on_seed_and_tick_alone() -> None:
     again = tick_noise(7, 3, **SIZES)
     assert np.array_equal(first.mask, again.mask)
     assert np.array_equal(first.residual, again.residual)
-    assert first.mask.shape == (3, 4, 5)
-    assert first.residual.shape == (2, 4, 5)
+    assert first.mask.shape == (3, 2, 4, 5)
+    assert first.residual.shape == (2, 2, 4, 5)
+    assert not np.isclose(first.mask[:, 0], first.mask[:, 1]).any()
     assert first.mask.dtype == np.float32
     for other in (tick_noise(7, 4, **SIZES), tick_noise(8, 3, **SIZES)):
         assert not np.isclose(first.mask, other.mask).any()
@@ -48,7 +32,7 @@ def test_large_and_negative_seeds_are_told_apart() -> None:
 
 
 def test_noise_is_gumbel() -> None:
-    noise = tick_noise(0, 0, iterations=1, levels=1, positions=100, num_codes=400).mask
+    noise = tick_noise(0, 0, iterations=1, levels=1, candidates=1, positions=100, num_codes=400).mask
     assert abs(noise.mean() - 0.5772) < 0.03
     assert abs(noise.std() - math.pi / math.sqrt(6)) < 0.03
 

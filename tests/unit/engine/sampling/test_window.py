@@ -20,7 +20,14 @@ def rows_of(first_token: int) -> np.ndarray:
 
 def run_ticks(window: TokenWindow, count: int) -> list[np.ndarray]:
     everything = np.ones(TOKENS, dtype=np.bool_)
-    return [window.tick(n, rows_of(n * SHAPE.commit), everything) for n in range(count)]
+    committed = []
+    for n in range(count):
+        plans = window.plan(n, rows_of(n * SHAPE.commit), everything)
+        assert plans.shape == (SHAPE.candidates, SHAPE.num_parts, SHAPE.planned, SHAPE.levels)
+        chosen = plans[n % SHAPE.candidates]
+        window.commit(chosen)
+        committed.append(chosen[:, : SHAPE.commit].transpose(0, 2, 1))
+    return committed
 
 
 def test_committed_codes_enter_the_cache_once_and_in_order() -> None:
@@ -54,7 +61,7 @@ def test_music_moves_from_the_fresh_part_into_the_bank() -> None:
 def test_rows_that_do_not_exist_are_hidden() -> None:
     network = ToyNetwork()
     exists = np.arange(TOKENS) >= 3
-    TokenWindow(SHAPE, network.run, 0, SETTINGS).tick(0, rows_of(0), exists)
+    TokenWindow(SHAPE, network.run, 0, SETTINGS).plan(0, rows_of(0), exists)
     valid = network.named("mask")[0]["music_valid"]
     assert valid.tolist() == [0.0] * (SHAPE.banked - SHAPE.commit + 3) + [1.0] * (TOKENS - 3)
 
@@ -82,3 +89,11 @@ def test_reset_forgets_everything_but_the_seed() -> None:
     assert not call["past_valid"].any()
     assert not call["past_k"].any()
     assert not call["music_valid"][: SHAPE.banked - SHAPE.commit].any()
+
+
+def test_plans_of_a_tick_differ_and_are_drawn_in_one_call_each_round() -> None:
+    network = ToyNetwork()
+    plans = TokenWindow(SHAPE, network.run, 0, SETTINGS).plan(0, rows_of(0), np.ones(TOKENS, dtype=np.bool_))
+    assert len({plan.tobytes() for plan in plans}) == SHAPE.candidates
+    assert len(network.named("mask")) == SETTINGS.iterations
+    assert network.named("mask")[0]["codes"].shape == (SHAPE.candidates, SHAPE.positions, SHAPE.levels)

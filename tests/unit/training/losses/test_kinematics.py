@@ -12,6 +12,7 @@ from soulstream_training.losses.kinematics import (
     pace,
     pelvis_rotation,
     root_relative_joints,
+    speed,
     world_joints,
 )
 
@@ -83,7 +84,7 @@ def test_joints_in_the_world_and_their_pace_are_those_of_the_engine() -> None:
     made = world_joints(rows[None, :, :4], local[None])
     engine, _ = representation.decode_joints(rows.numpy())
     assert np.abs(made[0].numpy() - engine[:, :22]).max() < 1e-4
-    smooth = pace(made)[0].numpy()
+    smooth = pace(speed(made))[0].numpy()
     edge = (len(rows) - 1 - len(smooth)) // 2
     assert np.abs(smooth - mean_speed(engine)[edge:-edge]).max() < 2e-3
 
@@ -91,7 +92,7 @@ def test_joints_in_the_world_and_their_pace_are_those_of_the_engine() -> None:
 def test_pace_passes_gradient_to_root_and_joints() -> None:
     rows = walk().requires_grad_()
     local = root_relative_joints(rows[:, 3:4], rows[:, representation.BODY_JP])
-    pace(world_joints(rows[None, :, :4], local[None])).sum().backward()
+    pace(speed(world_joints(rows[None, :, :4], local[None]))).sum().backward()
     assert rows.grad is not None
     assert (rows.grad[:, :4].abs().sum(0) > 0).all()
     assert torch.isfinite(rows.grad).all()

@@ -100,10 +100,11 @@ def test_codes_that_decode_alike_begin_alike(first_level: int) -> None:
     distances = torch.cdist(tables, tables).flatten()
     kept = torch.cdist(model.code_tables, model.code_tables).flatten()
     assert torch.corrcoef(torch.stack([distances, kept]))[0, 1] > 0.8
-    assert model.code_tables.std() == pytest.approx(0.05, rel=0.1)
+    assert float(model.code_tables.std().detach()) == pytest.approx(0.05, rel=0.1)
     if first_level == 1:  # level 2 is the second one that it tells
         told = model.out_tables[1, 1].T
         assert (told[5] - told[4]).norm() < 0.1 * (told[5] - told[3]).norm()
-        assert model.out_tables[0].std() == pytest.approx(float(model.out_tables[1].std()), rel=0.2)
+        first, second = model.out_tables.detach().flatten(1).std(1).tolist()
+        assert first == pytest.approx(second, rel=0.2)
     with pytest.raises(ValueError, match="2 levels of codes for a model of 3"):
         model.start_from_codebooks(tables[:, :2])

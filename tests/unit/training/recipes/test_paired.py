@@ -22,7 +22,7 @@ from soulstream_training.recipes.paired import LEAD_TOKENS, PairedSampler, Take
 
 GEOMETRY = Geometry(context=6, planned=4, commit=2, fresh_past=3)
 CLEAN = 8
-SHAPE = WindowShape(1, 3, 16, 6, 4, 2, 3, 1, 1, 2)
+SHAPE = WindowShape(1, 1, 1, 3, 16, 6, 4, 2, 3, 1, 1, 2)
 
 
 def music(num_frames: int, seed: int) -> np.ndarray:

@@ -16,7 +16,15 @@ from soulstream_training.models.magm import Magm, MagmConfig
 from soulstream_training.models.window import Geometry, training_layout
 from soulstream_training.recipes import hrvq as hrvq_module
 from soulstream_training.recipes.hrvq import HrvqRecipe, load_hrvq, train_hrvq
-from soulstream_training.recipes.magm import MagmRecipe, frozen, load_magm, stage_loss, train_magm, validation_numbers
+from soulstream_training.recipes.magm import (
+    MagmRecipe,
+    frozen,
+    load_magm,
+    masked_positions,
+    stage_loss,
+    train_magm,
+    validation_numbers,
+)
 from soulstream_training.recipes.paired import PairedSampler, Take
 
 TOKENIZER = {"width": 32, "code_dim": 16, "num_codes": 16, "levels": 3, "dilations": (3, 1)}
@@ -168,3 +176,15 @@ def test_a_frozen_context_repeats_a_token_and_leaves_what_is_planned_alone() -> 
         first = where[0] // 2 - 1  # the token, of two parts, that is repeated
         expected = [first * 2 + position % 2 for position in where]
         assert made[row, where, 0].tolist() == expected
+
+
+def test_blocks_are_masked_in_the_order_of_time_or_anywhere() -> None:
+    ordered = masked_positions(200, 3, 4, 2, 1.0, torch.Generator().manual_seed(0)).view(600, 4, 2)
+    assert (ordered[..., 0] == ordered[..., 1]).all()
+    tokens = ordered[..., 0].int()
+    assert (tokens.diff(dim=1) >= 0).all()
+    assert set(tokens.sum(1).tolist()) == {1, 2, 3, 4}
+    anywhere = masked_positions(200, 3, 4, 2, 0.0, torch.Generator().manual_seed(0)).view(600, 8)
+    assert anywhere.any(1).all()
+    assert 0.5 < anywhere.float().mean() < 0.75
+    assert (anywhere.int().diff(dim=1) < 0).any()
