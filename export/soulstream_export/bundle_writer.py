@@ -109,7 +109,7 @@ def example_inputs(
     }
     plans = (candidates, config.num_parts, geometry.planned, config.levels)
     decoder = {"codes": torch.randint(config.num_codes, plans, generator=generator)}
-    states = DecoderStep(tokenizer, geometry.commit).initial_states(candidates)
+    states = DecoderStep(tokenizer, config.commit, config.levels).initial_states(candidates)
     states[-1] = tokenizer.mean.expand_as(states[-1])  # a body; zeros are none
     decoder |= {f"state_{i}": state for i, state in enumerate(states)}
     rows = normal(geometry.commit + geometry.fresh, FRAMES_PER_TOKEN, config.num_features)
@@ -146,7 +146,7 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         "music": MusicStep(mask, residual, facts.halves),
         "mask": StageStep(mask),
         "residual": StageStep(residual),
-        "decoder": DecoderStep(tokenizer, mask.config.commit),
+        "decoder": DecoderStep(tokenizer, mask.config.commit, mask.config.levels),
     }
     examples = example_inputs(tokenizer, mask, facts.candidates, facts.halves)
     num_states = len(examples["decoder"]) - 1
@@ -257,7 +257,7 @@ def _manifest(
         ),
         features=FeatureSpec(names=tuple(FEATURE_NAMES)),
         tokenizer=Tokenizer(
-            levels=hrvq.levels,
+            levels=config.levels,
             codes=hrvq.num_codes,
             frames_per_token=FRAMES_PER_TOKEN,
             look_ahead_frames=LOOK_AHEAD,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from soulstream_training.losses.kinematics import speed_of_rows
 from soulstream_training.models.attention import KeyValue
-from soulstream_training.models.hrvq import Hrvq
+from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, Hrvq
 from soulstream_training.models.magm import Magm
 from soulstream_training.models.window import HIDDEN, layout
 
@@ -164,14 +164,15 @@ class DecoderStep(nn.Module):
     Args:
         tokenizer: The trained HRVQ.
         commit: Tokens that are committed.
+        levels: Q; levels that the sampler draws, coarsest first. The finer ones count as nothing.
     """
 
-    def __init__(self, tokenizer: Hrvq, commit: int) -> None:
+    def __init__(self, tokenizer: Hrvq, commit: int, levels: int) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self.decoder = tokenizer.decoder
         self.commit = commit
-        self.register_buffer("tables", tokenizer.quantizer.tables)
+        self.register_buffer("tables", tokenizer.quantizer.tables[:, :levels])
 
     tables: Tensor
 
@@ -186,8 +187,7 @@ class DecoderStep(nn.Module):
         chosen = self.tables.view(-1, dim)[codes + offset[None]]
         latents = chosen.sum(3).permute(0, 1, 3, 2).flatten(1, 2)
         *decoder_states, before = states
-        normal, new = self.decoder(latents[:, :, : self.commit], decoder_states)
-        later, _ = self.decoder(latents[:, :, self.commit :], new)
-        rows = torch.cat([before, torch.cat([normal, later], 1) * self.tokenizer.std + self.tokenizer.mean], 1)
-        motion = rows[:, 1 : 1 + normal.shape[1]]
+        normal, new = self.decoder(latents, decoder_states, keep=self.commit)
+        rows = torch.cat([before, normal * self.tokenizer.std + self.tokenizer.mean], 1)
+        motion = rows[:, 1 : 1 + FRAMES_PER_TOKEN * self.commit]
         return motion, speed_of_rows(rows), *new, motion[:, -1:]

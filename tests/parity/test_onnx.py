@@ -33,8 +33,10 @@ def example(networks: Toy, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
 
 def torch_step(networks: Toy, name: str) -> nn.Module:
     tokenizer, mask, residual, _ = networks
+    config = mask.config
     made = {"music": lambda: MusicStep(mask, residual), "mask": lambda: StageStep(mask)}
-    made |= {"residual": lambda: StageStep(residual), "decoder": lambda: DecoderStep(tokenizer, mask.config.commit)}
+    made |= {"residual": lambda: StageStep(residual)}
+    made |= {"decoder": lambda: DecoderStep(tokenizer, config.commit, config.levels)}
     return made[name]().eval()
 
 
@@ -94,7 +96,7 @@ def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: 
         whole = tokenizer.detokenize(codes)[0]
         speeds = speed_of_rows(whole).numpy()
     step = onnx_step(bundle, "decoder")
-    initial = DecoderStep(tokenizer, commit).initial_states(CANDIDATES)
+    initial = DecoderStep(tokenizer, commit, config.levels).initial_states(CANDIDATES)
     states = {f"state_{number}": state.numpy() for number, state in enumerate(initial)}
     for tick in range(5):
         frame = 4 * commit * tick

@@ -56,9 +56,11 @@ def magm(
     shape = {"levels": tokenizer.config.levels, "num_codes": tokenizer.config.num_codes}
     shape["num_parts"] = len(tokenizer.config.parts)
     recipe = recipe.model_copy(update={"model": shape | recipe.model})
-    geometry = MagmConfig(**recipe.model).geometry
+    shape = MagmConfig(**recipe.model)
     train, held_out = (
-        PairedSampler(load_takes(store, music, split, recipe.drifts), tokenizer, geometry, recipe.clean, hide)
+        PairedSampler(
+            load_takes(store, music, split, recipe.drifts), tokenizer, shape.geometry, recipe.clean, hide, shape.levels
+        )
         for split, hide in (("train", recipe.hide_music), ("val", 0.0))
     )
     number = list(Stage).index(stage)

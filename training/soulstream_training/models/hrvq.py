@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv import CausalConv1d, CausalStack, State
+from .conv import CausalConv1d, CausalStack, Pointwise, State
 from .quantizer import ChainedQuantizer, Quantised
 
 FRAMES_PER_TOKEN = 4
@@ -78,15 +78,16 @@ class Smoother(nn.Module):
 
     taps: Tensor
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """[B, T, D] -> [B, T, D] delayed; state [B, 4, D] holds the last raw frames."""
+    def forward(self, x: Tensor, state: State | None = None, keep: int | None = None) -> tuple[Tensor, State]:
+        """[B, T, D] -> [B, T, D] delayed; state [B, 4, D] holds the last raw frames (of the first ``keep``)."""
         memory = len(SMOOTHER_TAPS) - 1
         if state is None:
             state = x.new_zeros(x.shape[0], memory, x.shape[2])
         padded = torch.cat([state.to(x.dtype), x], dim=1)
         steps = x.shape[1]
         smooth = sum(self.taps[i].to(x.dtype) * padded[:, i : i + steps] for i in range(memory + 1))
-        return smooth, padded[:, padded.shape[1] - memory :]  # type: ignore[return-value]
+        kept = steps if keep is None else keep
+        return smooth, padded[:, kept : kept + memory]  # type: ignore[return-value]
 
 
 class PartEncoder(nn.Module):
@@ -94,9 +95,9 @@ class PartEncoder(nn.Module):
 
     def __init__(self, dim: int, config: HrvqConfig) -> None:
         super().__init__()
-        self.lift = nn.Conv1d(dim * FRAMES_PER_TOKEN, config.width, 1)
+        self.lift = Pointwise(dim * FRAMES_PER_TOKEN, config.width)
         self.stack = CausalStack(config.width, config.dilations, config.dropout)
-        self.out = nn.Conv1d(config.width, config.code_dim, 1)
+        self.out = Pointwise(config.width, config.code_dim)
 
     def forward(self, x: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
         """T must be a multiple of 4."""
@@ -114,8 +115,8 @@ class Decoder(nn.Module):
         self.dim = sum(config.part_dims)
         self.enter = CausalConv1d(config.code_dim * len(config.parts), config.width, 3)
         self.stack = CausalStack(config.width, config.dilations, config.dropout)
-        self.widen = nn.Conv1d(config.width, 2 * config.width, 1)
-        self.unfold = nn.Conv1d(2 * config.width, FRAMES_PER_TOKEN * self.dim, 1)
+        self.widen = Pointwise(config.width, 2 * config.width)
+        self.unfold = Pointwise(2 * config.width, FRAMES_PER_TOKEN * self.dim)
         self.smoother = Smoother(self.dim)
 
     def initial_states(self, batch: int) -> list[State]:
@@ -127,16 +128,18 @@ class Decoder(nn.Module):
             weight.new_zeros(batch, len(SMOOTHER_TAPS) - 1, self.dim),
         ]
 
-    def forward(self, latents: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """One forward for training (``states`` None) and streaming (states in, states out)."""
+    def forward(
+        self, latents: Tensor, states: list[State] | None = None, keep: int | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """One forward for training (``states`` None) and streaming (states in, states after ``keep`` tokens out)."""
         if states is None:
             states = self.initial_states(latents.shape[0])
-        hidden, enter_state = self.enter(latents, states[0])
-        hidden, stack_states = self.stack(F.relu(hidden), states[1:-1])
+        hidden, enter_state = self.enter(latents, states[0], keep)
+        hidden, stack_states = self.stack(F.relu(hidden), states[1:-1], keep)
         frames = self.unfold(F.relu(self.widen(hidden)))
         batch, _, tokens = frames.shape
         frames = frames.transpose(1, 2).reshape(batch, tokens * FRAMES_PER_TOKEN, self.dim)
-        smooth, smooth_state = self.smoother(frames, states[-1])
+        smooth, smooth_state = self.smoother(frames, states[-1], None if keep is None else keep * FRAMES_PER_TOKEN)
         return smooth, [enter_state, *stack_states, smooth_state]
 
 

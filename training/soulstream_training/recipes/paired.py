@@ -69,10 +69,17 @@ class PairedSampler:
         geometry: Sizes of a tick.
         clean: Clean tokens of a window, a multiple of ``geometry.commit``.
         hide_music: Chance that a window is shown without music (condition dropout).
+        levels: Q; levels of the tokenizer that are used, ``None`` for all.
     """
 
     def __init__(
-        self, takes: list[Take], tokenizer: Hrvq, geometry: Geometry, clean: int = 32, hide_music: float = 0.1
+        self,
+        takes: list[Take],
+        tokenizer: Hrvq,
+        geometry: Geometry,
+        clean: int = 32,
+        hide_music: float = 0.1,
+        levels: int | None = None,
     ) -> None:
         self.geometry = geometry
         self.clean = clean
@@ -85,8 +92,9 @@ class PairedSampler:
             raise ConfigError(
                 "TAKES_EMPTY", f"No take has {need} rows.", "Prepare longer clips or use fewer clean tokens."
             )
-        self.codebooks = tokenizer.quantizer.tables.clone()
-        self.codes = [self._all_phases(take.rows, tokenizer) for take in usable]
+        levels = levels or tokenizer.config.levels
+        self.codebooks = tokenizer.quantizer.tables[:, :levels].clone()
+        self.codes = [[codes[..., :levels] for codes in self._all_phases(take.rows, tokenizer)] for take in usable]
         self.takes = usable
         chances = [self._chances(take, take.rows.shape[0] - need + 1) for take in usable]
         self.cumulative = np.cumsum(np.concatenate(chances))
