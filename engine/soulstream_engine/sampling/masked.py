@@ -34,8 +34,7 @@ class SamplerSettings:
     """How a tick is drawn.
 
     ``iterations`` rounds of level 0: the tokens before the last round are drawn one by one; guidance scales 1
-    (conditional only) or more; ``keep_share`` of the codes that may be drawn; temperatures of the two stages;
-    ``remembered`` committed tokens that are looked at (0: the whole context).
+    (conditional only) or more; ``keep_share`` of the codes that may be drawn; temperatures of the two stages.
     """
 
     iterations: int = 6
@@ -44,7 +43,6 @@ class SamplerSettings:
     keep_share: float = 0.1
     temperature: float = 1.0
     residual_temperature: float = 0.8
-    remembered: int = 0
 
 
 def guided(halves: F32, scale: float) -> F32:

@@ -141,7 +141,7 @@ class TokenWindow:
             shared[stage] = {
                 "past_k": cache.past_k,
                 "past_v": cache.past_v,
-                "past_valid": self._remembered(),
+                "past_valid": self._past_valid,
                 "music_k": np.concatenate([cache.music_k, keys[..., shape.commit :, :]], axis=-2),
                 "music_v": np.concatenate([cache.music_v, values[..., shape.commit :, :]], axis=-2),
                 "music_valid": np.concatenate([self._bank_valid, valid[shape.commit :]]),
@@ -150,13 +150,6 @@ class TokenWindow:
         self._shared = shared
         codes = self._draw(number).reshape(shape.candidates, shape.planned, shape.num_parts, shape.levels)
         return codes.transpose(0, 2, 1, 3)
-
-    def _remembered(self) -> F32:
-        """Which committed tokens may be looked at now: [context] 0 or 1."""
-        valid = self._past_valid.copy()
-        if self.settings.remembered:
-            valid[: -self.settings.remembered] = 0.0
-        return valid
 
     def _draw(self, number: int) -> Codes:
         shape = self.shape

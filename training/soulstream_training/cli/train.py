@@ -56,10 +56,15 @@ def magm(
     shape = {"levels": tokenizer.config.levels, "num_codes": tokenizer.config.num_codes}
     shape["num_parts"] = len(tokenizer.config.parts)
     recipe = recipe.model_copy(update={"model": shape | recipe.model})
-    shape = MagmConfig(**recipe.model)
+    network = MagmConfig(**recipe.model)
     train, held_out = (
         PairedSampler(
-            load_takes(store, music, split, recipe.drifts), tokenizer, shape.geometry, recipe.clean, hide, shape.levels
+            load_takes(store, music, split, recipe.drifts),
+            tokenizer,
+            network.geometry,
+            recipe.clean,
+            hide,
+            network.levels,
         )
         for split, hide in (("train", recipe.hide_music), ("val", 0.0))
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from soulstream_engine.clock import FPS
 from soulstream_engine.motion.rests import minima, smoothed
@@ -19,9 +18,6 @@ F64 = NDArray[np.float64]
 
 NUM_SCORED_JOINTS = 22
 """Joints in the mean speed: the body of SMPL-X, without hands. Source: ours; Bailando scores the 24 of SMPL."""
-
-FOOT_JOINTS = (7, 10, 8, 11)
-"""Left ankle, left toe, right ankle, right toe."""
 
 
 def mean_speed(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:
@@ -54,30 +50,3 @@ def kinematic_beats(joints_m: NDArray[np.floating], fps: float = FPS) -> F64:
     Source: Bailando (Siyao et al., 2022) and LODGE, here in seconds and placed between the two frames of a difference.
     """
     return (minima(mean_speed(joints_m, fps)) + 0.5) / fps
-
-
-def foot_stops(joints_m: NDArray[np.floating], fps: float = FPS, *, still_m_s: float = 0.35) -> F64:
-    """Times at which a foot comes to rest: minima of its speed below a limit.
-
-    Args:
-        joints_m: [T, J, 3] world positions, metres, J >= 12.
-        fps: Frames a second.
-        still_m_s: A foot slower than this stands.
-
-    Returns:
-        [K] float64, seconds, increasing, both feet together; a foot that stays down stops once.
-
-    Source: ours.
-    """
-    positions = np.asarray(joints_m, dtype=np.float64)
-    if len(positions) < 4:
-        return np.zeros(0)
-    stops: list[F64] = []
-    for ankle, toe in (FOOT_JOINTS[:2], FOOT_JOINTS[2:]):
-        foot = (positions[:, ankle] + positions[:, toe]) / 2.0
-        speed = np.linalg.norm(np.diff(foot, axis=0), axis=-1) * fps
-        speed = gaussian_filter1d(speed, 0.03 * fps, mode="nearest")
-        landed = np.flatnonzero((speed[1:] < still_m_s) & (speed[:-1] >= still_m_s))
-        share = (speed[landed] - still_m_s) / (speed[landed] - speed[landed + 1])
-        stops.append((landed + share + 0.5) / fps)
-    return np.sort(np.concatenate(stops))

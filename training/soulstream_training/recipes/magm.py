@@ -43,9 +43,6 @@ With a quarter of an hour of motion a model learns which rendering it hears by i
 has not heard then makes its predictions worse (LOG.md, 2026-11-22).
 """
 
-EXACT_FEATURES = ("beat", "beat2", "confidence", "heard")
-"""Features that get no noise: the clock's own errors are in them already."""
-
 
 class MagmRecipe(BaseModel):
     """Settings of one stage's training; unknown keys are refused."""
@@ -66,7 +63,6 @@ class MagmRecipe(BaseModel):
     corrupt_context: float = 0.05
     freeze_context: float = 0.0
     ignore_features: tuple[str, ...] = ()
-    feature_noise: float = 0.0
     average: float = 0.999
     drifts: int = 0
     short_context: float = 0.0
@@ -132,18 +128,6 @@ def window_logits(
         bias, music_bias = bias.bfloat16(), music_bias.bfloat16()
     hidden, _ = model.trunk(x, None, bias, model.music_key_values(music), music_bias)
     return model.logits(hidden, layout.part, level)
-
-
-def with_noise(batch: Batch, model: Magm, recipe: MagmRecipe, generator: torch.Generator) -> Batch:
-    """The batch with ``feature_noise`` deviations of noise on each feature that is neither exact nor ignored."""
-    if recipe.feature_noise == 0.0:
-        return batch
-    scale = recipe.feature_noise * model.feature_std.clone()
-    for name in (*EXACT_FEATURES, *recipe.ignore_features):
-        scale[COLUMNS[name]] = 0.0
-    bank = batch.bank_rows + scale * torch.randn(batch.bank_rows.shape, generator=generator)
-    fresh = batch.fresh_rows + scale * torch.randn(batch.fresh_rows.shape, generator=generator)
-    return replace(batch, bank_rows=bank, fresh_rows=fresh)
 
 
 def masked_positions(
@@ -299,8 +283,7 @@ def train_magm(
     )
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
-        batch = with_noise(train.draw(recipe.batch, generator), model, recipe, generator)
-        return stage_loss(model, train, batch, recipe, generator)
+        return stage_loss(model, train, train.draw(recipe.batch, generator), recipe, generator)
 
     def validate() -> dict[str, float]:
         return validation_numbers(model, held_out, recipe)
