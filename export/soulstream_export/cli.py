@@ -45,7 +45,8 @@ def bundle(
 
     from .bundle_writer import write_bundle
 
-    tokenizer, mask, residual = load_hrvq(weights), load_magm(weights, 0), load_magm(weights, 1)
+    tokenizer = load_hrvq(weights)
+    mask, residual = (load_magm(weights, stage, tokenizer.quantizer.tables) for stage in (0, 1))
     known = read_facts(facts)
     with console.status("Exporting, then comparing with torch"):
         written = write_bundle(out, tokenizer, mask, residual, known)
@@ -68,11 +69,12 @@ def read_facts(path: Path) -> BundleFacts:
         document["notices"] = tuple(document["notices"])
         texts = document.pop("documents", {})
         document["documents"] = {name: (path.parent / file).read_text("utf-8") for name, file in texts.items()}
-        return BundleFacts(**document)
+        facts = BundleFacts(**document)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(
             "FACTS_UNREADABLE", f"'{path}' cannot be read: {error}.", "See training/configs/bundle.toml."
         ) from error
+    return facts
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ PART_DIMS = {"body": 263, "hands": 12, "face": 7}
 """Parts of a toy with three; hands and face are far smaller than real ones."""
 
 SAMPLER = {"lead_frames": 8, "iterations": 3, "guidance": 2.0, "residual_guidance": 1.5, "keep_share": 0.5}
-CANDIDATES, HALVES = 3, 2
+CANDIDATES = 3
 
 
 class Toy(NamedTuple):
@@ -33,10 +33,17 @@ class Toy(NamedTuple):
     mask: Magm
     residual: Magm
     folder: Path
+    halves: int
 
 
-def toy_networks(num_parts: int, levels: int) -> tuple[Hrvq, Magm, Magm]:
-    """Random networks whose codes depend on the music, around a body that stands."""
+def toy_networks(num_parts: int, levels: int, unused: int = 0) -> tuple[Hrvq, Magm, Magm]:
+    """Random networks whose codes depend on the music, around a body that stands.
+
+    Args:
+        num_parts: 1 or 3.
+        levels: Levels that are drawn.
+        unused: Further levels of the tokenizer.
+    """
     import torch
 
     from soulstream_engine.motion.idle import idle_poses
@@ -47,7 +54,7 @@ def toy_networks(num_parts: int, levels: int) -> tuple[Hrvq, Magm, Magm]:
     parts = tuple(PART_DIMS)[:num_parts]
     torch.manual_seed(num_parts)
     dims = tuple(PART_DIMS[part] for part in parts)
-    tokenizer = Hrvq(toy_config(parts=parts, part_dims=dims, levels=levels)).eval()
+    tokenizer = Hrvq(toy_config(parts=parts, part_dims=dims, levels=levels + unused)).eval()
     root, joints, _ = idle_poses(range(31), [0.0, 0.0, 0.0], 0.0)
     tokenizer.mean[:263] = torch.from_numpy(encode_body(root, joints[:, :22]).mean(0))
     tokenizer.std.fill_(0.05)
@@ -69,28 +76,31 @@ def toy_networks(num_parts: int, levels: int) -> tuple[Hrvq, Magm, Magm]:
     return tokenizer, stages[0], stages[1]
 
 
-def toy(base: Path, num_parts: int = 1, levels: int = 3) -> Toy:
+def toy(base: Path, num_parts: int = 1, levels: int = 3, unused: int = 0, guided: bool = True) -> Toy:
     """Networks and their bundle, built on the first call.
 
     Args:
         base: Folder that lasts as long as the tests run.
         num_parts: 1 (body, as shipped) or 3.
-        levels: Q, 2 or more.
+        levels: Q that are drawn, 2 or more.
+        unused: Further levels of the tokenizer (the shipped bundle has some).
+        guided: Whether scores without music are computed (not in the shipped bundle).
     """
-    return _built(base, num_parts, levels)
+    return _built(base, num_parts, levels, unused, guided)
 
 
 @cache
-def _built(base: Path, num_parts: int, levels: int) -> Toy:
+def _built(base: Path, num_parts: int, levels: int, unused: int, guided: bool) -> Toy:
     from soulstream_export.bundle_writer import BundleFacts, write_bundle
 
-    tokenizer, mask, residual = toy_networks(num_parts, levels)
+    tokenizer, mask, residual = toy_networks(num_parts, levels, unused)
+    sampler = SAMPLER if guided else SAMPLER | {"guidance": 1.0, "residual_guidance": 1.0}
     facts = BundleFacts(
-        "toy", "Random weights made by a test.", ("none",), SAMPLER, CANDIDATES,
+        "toy", "Random weights made by a test.", ("none",), sampler, CANDIDATES,
         not_generated=("hands", "face") if num_parts == 1 else (),
     )  # fmt: skip
-    folder = write_bundle(base / f"toy_{num_parts}_{levels}", tokenizer, mask, residual, facts)
-    return Toy(tokenizer, mask, residual, folder)
+    folder = write_bundle(base / f"toy_{num_parts}_{levels}_{unused}_{guided}", tokenizer, mask, residual, facts)
+    return Toy(tokenizer, mask, residual, folder, facts.halves)
 
 
 def beat_track(seconds: float, bpm: float = 120.0, seed: int = 0) -> NDArray[np.float32]:

@@ -25,8 +25,8 @@ class ToyNetwork:
     """Steps whose outputs say where they came from.
 
     Keys of a music token are its first feature row's first column; keys of a committed position are its level-0 code;
-    the decoder counts its output frames and keeps the count in its state. ``pace`` is what every plan's body is said to
-    do.
+    the decoder counts its output frames and keeps the count in its state; beside it, in column 1 of motion and state,
+    stands the number of the plan. ``pace`` is what every plan's body is said to do.
     """
 
     def __init__(self, shape: WindowShape = SHAPE) -> None:
@@ -42,7 +42,7 @@ class ToyNetwork:
 
     def decoder_states(self) -> dict[str, NDArray[Any]]:
         """The decoder before its first call."""
-        return {"state_0": np.zeros((self.shape.candidates, 1), np.float32)}
+        return {"state_0": np.zeros((self.shape.candidates, 2), np.float32)}
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """One step (``sampling.window.RunStep``)."""
@@ -59,8 +59,11 @@ class ToyNetwork:
             frames = shape.commit * 4
             count = float(inputs["state_0"][0, 0])
             motion = count + np.arange(frames, dtype=np.float32)
-            rows = np.broadcast_to(motion[None, :, None], (shape.candidates, frames, DIM))
-            return {"motion": rows, "pace": self.pace, "next_state_0": inputs["state_0"] + frames}
+            rows = np.repeat(np.broadcast_to(motion[:, None], (frames, DIM))[None], shape.candidates, axis=0)
+            plan = np.arange(shape.candidates, dtype=np.float32)
+            rows[..., 1] = plan[:, None]
+            state = np.stack([inputs["state_0"][:, 0] + frames, plan], axis=1)
+            return {"motion": rows, "pace": self.pace, "next_state_0": state}
         codes = inputs["codes"][0, :, 0].astype(np.float32)
         new = np.broadcast_to(codes[:, None], (*lead, shape.positions, shape.head_width)).astype(np.float32)
         return {"logits": self.logits[name], "new_k": new, "new_v": new}

@@ -87,11 +87,11 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
             shown[:, planned] = torch.from_numpy(inputs["codes"][plan])
             seen[:, planned] = torch.from_numpy(inputs["level_seen"][plan])
             level = torch.from_numpy(inputs["level"])
-            for half, keep in enumerate((1.0, 0.0)):
+            for half, keep in enumerate((1.0, 0.0)[: networks.halves]):
                 batch.keep.fill_(keep)
                 with torch.no_grad():
                     expected = window_logits(stages[name], material, batch, shown, seen, layout, level)[0, planned]
                 assert np.abs(expected.numpy() - logits[half, plan]).max() < TOLERANCE, (number, name, half, plan)
                 checked += 1
     settings = sampler_settings(bundle.manifest)
-    assert checked == 2 * CANDIDATES * len(per_tick) * (settings.iterations + levels - 1)
+    assert checked == networks.halves * CANDIDATES * len(per_tick) * (settings.iterations + levels - 1)

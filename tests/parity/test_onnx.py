@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from fakes.toy_bundle import CANDIDATES, HALVES, Toy
+from fakes.toy_bundle import CANDIDATES, Toy
 from onnx import TensorProto, numpy_helper
 from torch import nn
 
@@ -28,13 +28,13 @@ def bundle(networks: Toy) -> Bundle:
 
 
 def example(networks: Toy, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
-    return example_inputs(networks.tokenizer, networks.mask, CANDIDATES, HALVES, seed)
+    return example_inputs(networks.tokenizer, networks.mask, CANDIDATES, networks.halves, seed)
 
 
 def torch_step(networks: Toy, name: str) -> nn.Module:
-    tokenizer, mask, residual, _ = networks
+    tokenizer, mask, residual, _, halves = networks
     config = mask.config
-    made = {"music": lambda: MusicStep(mask, residual), "mask": lambda: StageStep(mask)}
+    made = {"music": lambda: MusicStep(mask, residual, halves), "mask": lambda: StageStep(mask)}
     made |= {"residual": lambda: StageStep(residual)}
     made |= {"decoder": lambda: DecoderStep(tokenizer, config.commit, config.levels)}
     return made[name]().eval()
@@ -89,8 +89,8 @@ def test_every_level_of_the_residual_stage(networks: Toy, bundle: Bundle) -> Non
 def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: Bundle) -> None:
     """Every plan goes on from the one that was danced, and what it foresees is what the whole clip does."""
     tokenizer, (commit, planned) = networks.tokenizer, (networks.mask.config.commit, networks.mask.config.planned)
-    config = tokenizer.config
-    codes = torch.randint(config.num_codes, (CANDIDATES, len(config.parts), 4 * commit + planned, config.levels))
+    config = networks.mask.config
+    codes = torch.randint(config.num_codes, (CANDIDATES, config.num_parts, 4 * commit + planned, config.levels))
     codes[1:, :, : 4 * commit] = codes[:1, :, : 4 * commit]  # one past, several futures
     with torch.no_grad():
         whole = tokenizer.detokenize(codes)[0]

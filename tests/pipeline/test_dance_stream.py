@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes.toy_bundle import beat_track, silence
+from fakes.toy_bundle import beat_track, silence, toy
 from numpy.typing import NDArray
 
-from soulstream_engine.bundle import Bundle
+from soulstream_engine.bundle import Bundle, load_bundle
 from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME
+from soulstream_engine.errors import BundleError
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.motion.skeleton import forward_kinematics
 from soulstream_engine.runtime.dance import DanceStream
+from soulstream_engine.sampling.masked import SamplerSettings
 
 LEAD = 8 - 2
 """Frames that are always given out ahead of the sound: lead minus look-ahead."""
@@ -120,3 +122,20 @@ def test_features_of_the_newest_frame_are_there_to_be_shown(toy_bundle: Bundle) 
     assert stream.latest_feature is not None
     assert stream.latest_feature.index == FPS - 1
     assert len(stream.tick_ms) == 4
+
+
+@pytest.fixture(scope="module")
+def shipped_kind(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """As the embedded bundle is made: no scores without music, fewer levels drawn than the tokenizer has."""
+    return load_bundle(toy(tmp_path_factory.getbasetemp(), 1, 2, 2, False).folder)
+
+
+def test_a_bundle_of_the_kind_that_ships_dances(shipped_kind: Bundle) -> None:
+    frames = dance(DanceStream(shipped_kind), beat_track(6.0))
+    assert frames[-1].provenance is Provenance.GENERATED
+    assert_sound(frames)
+
+
+def test_guidance_without_its_scores_is_refused(shipped_kind: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"Guidance 2\.0 and 1\.0 need scores without music"):
+        DanceStream(shipped_kind, sampler=SamplerSettings(guidance=2.0))

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 def test_random_codes_fail_the_beat_evaluation(shared_data: Path) -> None:
     command = [
         sys.executable, "-c", "from soulstream_training.cli import main; main()", "eval", "beats",
-        "--data", str(shared_data), "--random-codes", "--seeds", "1", "--seconds", "40", "--json",
+        "--data", str(shared_data), "--control", "codes", "--seeds", "1", "--seconds", "40", "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 1, done.stderr

@@ -22,10 +22,10 @@ from soulstream_engine.motion.blend import Seam
 from soulstream_engine.motion.finish import PoseFinisher
 from soulstream_engine.motion.idle import idle_pose
 from soulstream_engine.motion.representation import RootState, decode_pose
-from soulstream_engine.sampling.dancer import CodeSource, Dancer
+from soulstream_engine.sampling.dancer import Dancer, PlanSource
 from soulstream_engine.sampling.masked import SamplerSettings
 
-from .network import Network, dancer_settings, sampler_settings, window_shape
+from .network import Network, check_guidance, dancer_settings, sampler_settings, window_shape
 
 SEAM_FRAMES = 15
 """Half a second between idling and dancing (ours)."""
@@ -40,7 +40,7 @@ class DanceStream:
         bundle: Verified model.
         seed: Chooses the dance.
         sampler: Overrides the bundle's sampling.
-        code_source: Replaces the sampler's output (tests and controls; see ``sampling.dancer``).
+        plan_source: Replaces the sampler (controls of an evaluation; see ``sampling.dancer``).
 
     Attributes:
         tick_ms: Milliseconds of the latest ticks, newest last.
@@ -53,19 +53,21 @@ class DanceStream:
         seed: int = 0,
         *,
         sampler: SamplerSettings | None = None,
-        code_source: CodeSource | None = None,
+        plan_source: PlanSource | None = None,
     ) -> None:
         self.network = Network(bundle)
         manifest = bundle.manifest
+        settings = sampler or sampler_settings(manifest)
+        check_guidance(manifest, settings)
         self._settings = dancer_settings(manifest)
         self._dancer = Dancer(
             window_shape(manifest),
             self.network.run,
             self.network.decoder_states(),
             self._settings,
-            sampler or sampler_settings(manifest),
+            settings,
             seed,
-            code_source,
+            plan_source,
         )
         self._extractor = FeatureExtractor()
         self._finisher = PoseFinisher(seed)

@@ -62,6 +62,25 @@ def _check_steps(manifest: Manifest) -> None:
             f"plays {FRAMES_PER_TOKEN}.",
             "Use a bundle made for this version.",
         )
+    if "pace" not in {tensor.name for tensor in manifest.step(DECODER_STEP).outputs}:
+        raise BundleError(
+            "BUNDLE_STEPS", f"The decoder of bundle '{manifest.model_id}' gives no pace.", "Export it again."
+        )
+
+
+def check_guidance(manifest: Manifest, settings: SamplerSettings) -> None:
+    """Refuse a guidance for which the bundle's graphs compute no scores without music.
+
+    Raises:
+        BundleError: If a guidance scale is not 1 and the steps have one half only.
+    """
+    scales = (settings.guidance, settings.residual_guidance)
+    if window_shape(manifest).halves == 1 and scales != (1.0, 1.0):
+        raise BundleError(
+            "BUNDLE_GUIDANCE",
+            f"Guidance {scales[0]} and {scales[1]} need scores without music; bundle '{manifest.model_id}' has none.",
+            "Set both to 1, or export the bundle with the guidance it is to be played with.",
+        )
 
 
 def window_shape(manifest: Manifest) -> WindowShape:

@@ -1,1 +1,1 @@
-"""Sampler: which tokens to unmask, what is committed, what the network gets to see. Pure numpy, no runtime."""
+"""Sampler: what the network gets to see, which plans are drawn, which of them is danced. Pure numpy, no runtime."""

@@ -27,8 +27,8 @@ from .window import Arrays, RunStep, TokenWindow, WindowShape
 FRAMES_PER_TOKEN = 4
 DECODER_STEP = "decoder"
 
-CodeSource = Callable[[int, F32, NDArray[np.bool_]], Codes]
-"""(tick number, rows, rows_valid) -> committed codes [P, Q, commit], danced in place of the sampler's."""
+PlanSource = Callable[[int, F32, NDArray[np.bool_]], Codes]
+"""(tick number, rows, rows_valid) -> plans [C, P, planned, Q], chosen from and danced in place of the sampler's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Dancer:
         settings: Timing.
         sampler: How codes are drawn.
         seed: Seed of all draws.
-        code_source: Replaces the sampler (tests: random codes instead of the network's).
+        plan_source: Replaces the sampler (controls of an evaluation: random codes instead of the network's).
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Dancer:
         settings: DancerSettings,
         sampler: SamplerSettings,
         seed: int,
-        code_source: CodeSource | None = None,
+        plan_source: PlanSource | None = None,
     ) -> None:
         self.shape = shape
         self.settings = settings
         self._run = run_step
         self._window = TokenWindow(shape, run_step, seed, sampler)
         self._foresight = Foresight(settings.look_ahead_frames)
-        self._code_source = code_source
+        self._plan_source = plan_source
         self._initial = decoder_states
         self._decoder_states = dict(decoder_states)
         keep_tokens = shape.commit + shape.fresh
@@ -143,8 +143,10 @@ class Dancer:
         try:
             codes, motion = self._dance(rows, valid)
         except InvariantError:
-            codes = np.zeros((self.shape.num_parts, self.shape.levels, self.shape.commit), np.int64)
-            motion = np.full_like(self._decode(self._everywhere(codes))["motion"][0], np.nan)
+            shape = self.shape
+            plans = np.zeros((shape.candidates, shape.num_parts, shape.planned, shape.levels), np.int64)
+            codes = plans[0, :, : shape.commit].transpose(0, 2, 1)
+            motion = np.full_like(self._decode(plans)["motion"][0], np.nan)
         start = first - self.settings.look_ahead_frames
         if self._epoch_tick == 0:
             motion = motion[self.settings.look_ahead_frames :]
@@ -179,23 +181,15 @@ class Dancer:
 
     def _dance(self, rows: F32, valid: NDArray[np.bool_]) -> tuple[Codes, F32]:
         """Committed codes [P, Q, commit] of one tick and their motion rows [4 commit, D]."""
-        if self._code_source is not None:
-            codes = self._code_source(self._ticks, rows, valid)
-            return codes, self._take(self._decode(self._everywhere(codes)), 0)
-        plans = self._window.plan(self._ticks, rows, valid)
+        source = self._window.plan if self._plan_source is None else self._plan_source
+        plans = source(self._ticks, rows, valid)
         decoded = self._decode(plans)
         clock = read_clock(rows[-self.shape.planned :].reshape(-1, rows.shape[-1]))
         choice = self._foresight.choose(decoded["pace"], *clock)
-        self._window.commit(plans[choice])
+        if self._plan_source is None:
+            self._window.commit(plans[choice])
         motion = self._take(decoded, choice)
         return plans[choice, :, : self.shape.commit].transpose(0, 2, 1), motion
-
-    def _everywhere(self, codes: Codes) -> Codes:
-        """Committed codes [P, Q, commit] as plans [C, P, planned, Q] that go on with code 0."""
-        shape = self.shape
-        plans = np.zeros((shape.candidates, shape.num_parts, shape.planned, shape.levels), np.int64)
-        plans[:, :, : shape.commit] = codes.transpose(0, 2, 1)
-        return plans
 
     def _decode(self, plans: Codes) -> Arrays:
         """Motion rows of the tokens to commit [C, 4 commit, D], pace [C, 4 planned], next states, for every plan."""

@@ -71,10 +71,10 @@ class Foresight:
         self._past = np.concatenate([self._past, self._begun(pace)])[-_REMEMBERED:]
 
     def _begun(self, pace: F32) -> F32:
-        """At the start of a stream the decoder has no frame before its first, and gives nonsense for the delay."""
+        """At the start of a stream the decoder has no frame before its first, and its smoother mixes that into more."""
         if len(self._past):
             return pace
-        first = self._delay + 1
+        first = 2 * self._delay + 1
         return np.concatenate([np.repeat(pace[first], first), pace[first:]])
 
     def _score(self, pace: F32, running: F64, beat_s: float) -> float:

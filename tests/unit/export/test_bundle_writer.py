@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes.toy_bundle import CANDIDATES, HALVES, SAMPLER, toy, toy_networks
+from fakes.toy_bundle import CANDIDATES, SAMPLER, toy, toy_networks
 
 from soulstream_engine.bundle import MANIFEST_NAME, load_bundle
 from soulstream_engine.errors import BackendError, ConfigError
@@ -30,7 +30,7 @@ def test_manifest_says_what_the_networks_are(tmp_path_factory: pytest.TempPathFa
     assert {step.name for step in manifest.steps} == {"music", "mask", "residual", "decoder"}
     decoder = manifest.step("decoder")
     assert len(decoder.states) == len(decoder.inputs) - 1 == len(decoder.outputs) - 2
-    assert (window_shape(manifest).candidates, window_shape(manifest).halves) == (CANDIDATES, HALVES)
+    assert (window_shape(manifest).candidates, window_shape(manifest).halves) == (CANDIDATES, made.halves)
     without_guidance = BundleFacts("toy", "x", (), SAMPLER | {"guidance": 1.0, "residual_guidance": 1.0})
     assert without_guidance.halves == 1, "scores that nobody uses are computed"
     assert not list(made.folder.parent.glob("*.partial"))

@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Turn recordings into material for training.")
 app.add_typer(evaluate.app, name="eval", help="Measure what was trained.")
 app.command("hrvq")(train.hrvq)
+app.command("decoder")(train.decoder)
 app.command("magm")(train.magm)
 
 

@@ -44,7 +44,9 @@ def beats(
     use: str = typer.Option("test6", "--use", help="Tracks by their use: test6, test, val or tune (comma-separated)."),
     seeds: int = typer.Option(3, min=1, help="Dances of each track; the medians count."),
     seconds: float = typer.Option(0.0, min=0.0, help="Dance to the first seconds of a track only; 0 is all of it."),
-    random_codes: bool = typer.Option(False, "--random-codes", help="Control: dance by random codes; must fail."),
+    control: str = typer.Option(
+        "none", help="Dance by random codes (must fail), or by the best of random plans: codes, plans or none."
+    ),
     as_json: bool = JsonOption,
 ) -> None:
     """Does the dance keep the beat of real music? p < 0.05 on at least four of the six test6 tracks, or exit code 1.
@@ -52,10 +54,13 @@ def beats(
     The beats are those of the track list alone. Each dance is compared with 100 random time shifts of itself.
     """
     from soulstream_training.evaluation.beats import evaluate_beats, read_tracks, real_density
-    from soulstream_training.evaluation.dances import bundle_renderer
+    from soulstream_training.evaluation.dances import Control, bundle_renderer
+
+    if control not in list(Control):
+        raise typer.BadParameter(f"'{control}' is not one of {', '.join(Control)}.", param_hint="--control")
 
     tracks = read_tracks(data, use.split(","))
-    render = bundle_renderer(bundle, random_codes=random_codes, seconds=seconds)
+    render = bundle_renderer(bundle, control=Control(control), seconds=seconds)
     real = real_density(store)["per_beat"] if store.is_dir() else None
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"Dancing to {len(tracks)} tracks, {seeds} times each", total=len(tracks) * seeds)

@@ -32,6 +32,20 @@ def hrvq(
     train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, music, runs / "hrvq", weights)
 
 
+def decoder(
+    config: Path = ConfigOption,
+    store: Path = StoreOption,
+    music: Path = MusicOption,
+    runs: Path = RunsOption,
+    weights: Path = WeightsOption,
+) -> None:
+    """Go on training the decoder of the tokenizer in --weights; its codes, and the samplers trained on them, stay."""
+    from soulstream_training.recipes.decoder import train_decoder
+    from soulstream_training.recipes.hrvq import HrvqRecipe
+
+    train_decoder(read_section(config, "decoder", HrvqRecipe), store, music, runs / "decoder", weights)
+
+
 def magm(
     stage: Stage = typer.Argument(help="Level 0, or the levels after it."),
     config: Path = ConfigOption,

@@ -23,6 +23,8 @@ from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.recipes.motion_rows import clip_stretches, load_clips
 
 WORLD_WINDOW = 150
+ROOT_STEP = slice(1, 3)
+"""Columns rx and rz: the step of the root in the heading frame, metres a frame."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class BodyErrors:
     """Frame means in millimetres.
 
     ``local_mm``, ``world_mm``, ``chain_mm`` (by forward kinematics of the decoded
-    rotations), ``jerk_ratio`` (decoded over true mean jerk of root-aligned joints).
+    rotations), ``jerk_ratio`` (decoded over true mean jerk of root-aligned joints), ``travel_ratio`` (slope of the
+    decoded against the true velocity of the root in its heading frame: 1 walks as far as the truth).
     """
 
     local_mm: float
     world_mm: float
     chain_mm: float
     jerk_ratio: float
+    travel_ratio: float
     frames: int
 
 
@@ -59,7 +63,7 @@ def _jerk(joints: torch.Tensor) -> float:
 
 def body_errors_mm(model: Hrvq, stretches: list[NDArray[np.float32]], levels: int | None = None) -> BodyErrors:
     """Errors over many stretches of rows [T, 263], weighted by frames."""
-    local = world = chain = jerk = true_jerk = 0.0
+    local = world = chain = jerk = true_jerk = travel = true_travel = 0.0
     frames = 0
     for rows in stretches:
         made, real = torch.from_numpy(reconstruct(model, rows, levels)), torch.from_numpy(rows)
@@ -74,9 +78,12 @@ def body_errors_mm(model: Hrvq, stretches: list[NDArray[np.float32]], levels: in
             world += float(turned.norm(dim=-1).mean(1).sum())
         jerk += _jerk(joints_made) * rows.shape[0]
         true_jerk += _jerk(joints) * rows.shape[0]
+        travel += float((made[:, ROOT_STEP] * real[:, ROOT_STEP]).sum())
+        true_travel += float(real[:, ROOT_STEP].pow(2).sum())
         frames += rows.shape[0]
     scale = 1000.0 / max(frames, 1)
-    return BodyErrors(local * scale, world * scale, chain * scale, jerk / max(true_jerk, 1e-9), frames)
+    ratios = (jerk / max(true_jerk, 1e-9), travel / max(true_travel, 1e-9))
+    return BodyErrors(local * scale, world * scale, chain * scale, *ratios, frames)
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,7 @@ def evaluate_tokenizer(model: Hrvq, store: Path, split: str = "test") -> dict[st
         "mpjpe_body_world150_mm": round(everything.world_mm, 2),
         "mpjpe_body_fk_mm": round(everything.chain_mm, 2),
         "jerk_ratio": round(everything.jerk_ratio, 2),
+        "travel_ratio": round(everything.travel_ratio, 3),
         "rests_f1": round(kept.f1, 3),
         "rests_density": round(kept.density, 3),
         "pace_correlation": round(kept.correlation, 3),

@@ -1,9 +1,10 @@
 """Loss of the tokenizer: normalised features, and the same motion in millimetres.
 
 Terms (``tokenizer.md`` 2 to 5, ``method.md`` 4.4): SmoothL1 of everything, extra SmoothL1 of the joint positions,
-metric distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading,
-velocity, and pace: the smoothed mean speed of the body in the world, whose minima are the moments of rest that a dance
-keeps time with (ADR 7); commitment.
+metric distance of joints by ``jp`` and (ours) by forward kinematics of ``jr``, drift of the integrated heading and
+path, velocity, and pace: the smoothed mean speed of the body in the world, whose minima are the moments of rest that a
+dance keeps time with (ADR 7); commitment. Pace alone would make the root stand still, because what a root gets wrong
+moves every joint: the path keeps it going.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from torch.nn import functional as F
 
 from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
-from soulstream_training.models.quantizer import Quantised
 
 from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, speed, world_joints
 
@@ -29,12 +29,16 @@ PACE_CHANGE = 10.0
 
 @dataclass(frozen=True)
 class TokenizerLossWeights:
-    """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad, pace in m/s."""
+    """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad, pace in m/s.
+
+    ``path`` weighs the distance, in metres, of where the root has got to since the start of the window.
+    """
 
     joint_positions: float = 0.5
     metric: float = 1.0
     chain: float = 0.5
     heading: float = 0.3
+    path: float = 1.0
     velocity: float = 0.5
     pace: float = 1.0
     commitment: float = 0.02
@@ -47,7 +51,7 @@ def aligned(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tokenizer_loss(
-    model: Hrvq, motion: Tensor, reconstruction: Tensor, quantised: Quantised, weights: TokenizerLossWeights
+    model: Hrvq, motion: Tensor, reconstruction: Tensor, commitment: Tensor, weights: TokenizerLossWeights
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch.
 
@@ -55,7 +59,7 @@ def tokenizer_loss(
         model: For its normalisation.
         motion: [B, T, D] raw features; the body part comes first.
         reconstruction: [B, T, D] normalised output of ``model``, delayed by ``LOOK_AHEAD``.
-        quantised: What the quantiser returned.
+        commitment: Scalar, from the quantiser.
         weights: Weight of each term.
 
     Returns:
@@ -71,17 +75,16 @@ def tokenizer_loss(
     chained = chain_positions(pelvis_rotation(joints_made), real_made[..., BODY_JR])
     chain_distance = (chained - joints).norm(dim=-1)
     speed_error = (joints_made.diff(dim=1) - joints.diff(dim=1)).norm(dim=-1)
-    pace_made = pace(speed(world_joints(real_made[..., ROOT], chained)))
-    pace_real = pace(speed(world_joints(real[..., ROOT], joints)))
-    pace_error = (pace_made - pace_real).abs().mean()
-    change_error = (pace_made.diff(dim=1) - pace_real.diff(dim=1)).abs().mean()
+    world_made, world = world_joints(real_made[..., ROOT], chained), world_joints(real[..., ROOT], joints)
+    path_error = (world_made[:, :, 0] - world[:, :, 0]).norm(dim=-1)
+    pace_error, change_error = _pace_errors(world_made, world)
     heading_error = 2.0 * torch.cumsum(real_made[..., 0] - real[..., 0], dim=1).abs()
     loss = loss + weights.metric * HUNDRED_MM * distance.mean()
     loss = loss + weights.chain * HUNDRED_MM * chain_distance.mean()
     loss = loss + weights.velocity * HUNDRED_MM * speed_error.mean()
     loss = loss + weights.pace * (pace_error + PACE_CHANGE * change_error)
-    loss = loss + weights.heading * heading_error.mean()
-    loss = loss + weights.commitment * quantised.commitment
+    loss = loss + weights.heading * heading_error.mean() + weights.path * path_error.mean()
+    loss = loss + weights.commitment * commitment
     numbers = {
         "loss": float(loss.detach()),
         "mm": 1000.0 * float(distance.detach().mean()),
@@ -90,6 +93,13 @@ def tokenizer_loss(
         "pace_m_s": float(pace_error.detach()),
         "pace_change": float(change_error.detach()),
         "heading_rad": float(heading_error.detach().mean()),
-        "commit": float(quantised.commitment.detach()),
+        "path_m": float(path_error.detach().mean()),
+        "commit": float(commitment.detach()),
     }
     return loss, numbers
+
+
+def _pace_errors(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean error of the pace and of its change from frame to frame; joints in the world [B, T, 22, 3]."""
+    pace_made, pace_real = pace(speed(made)), pace(speed(real))
+    return (pace_made - pace_real).abs().mean(), (pace_made.diff(dim=1) - pace_real.diff(dim=1)).abs().mean()

@@ -5,6 +5,7 @@ Letters: B batch, C code dimension, T tokens, P parts, Q levels, K codes of a co
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,11 @@ class Quantised:
     levels_used: int
     commitment: Tensor
     perplexity: Tensor
+
+
+def codes_id(tables: Tensor) -> str:
+    """Short name of codebooks [P, Q, K, C]: a sampler is good for the codes it was trained on and for no others."""
+    return hashlib.sha256(tables.detach().half().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 class Codebook(nn.Module):

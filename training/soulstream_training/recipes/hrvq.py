@@ -17,8 +17,8 @@ from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer
 from soulstream_training.models.hrvq import Hrvq, HrvqConfig
 
 from .checkpoint import load_weights, save_weights
-from .loop import Loop, LoopConfig
-from .motion_rows import WindowSampler, clip_stretches, load_clips, normalisation
+from .loop import Loop, LoopConfig, bfloat16_pays
+from .motion_rows import F32, Stretch, WindowSampler, clip_stretches, load_clips, normalisation
 from .settings import check_table
 from .takes import bent_stretches
 
@@ -49,6 +49,13 @@ class HrvqRecipe(BaseModel):
     model: dict[str, Any] = {}
     loss: dict[str, float] = {}
 
+    @field_validator("frames")
+    @classmethod
+    def _check_frames(cls, value: int) -> int:
+        if value < 24 or value % 4:
+            raise ValueError(f"is {value}, must be a multiple of 4 and at least 24, or no moment of rest fits in")
+        return value
+
     @field_validator("model")
     @classmethod
     def _check_model(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -73,28 +80,16 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
     Returns:
         The model with averaged weights, in evaluation mode.
     """
-    from soulstream_training.evaluation.tokenizer import body_errors_mm, rests_kept
-
     torch.set_num_threads(recipe.threads)
     config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
     loss_weights = TokenizerLossWeights(**recipe.loss)
-    train = [
-        s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
-    ]
-    held_out = [
-        s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
-    ]
-    bent, bent_held_out = (
-        (bent_stretches(store, music, "train"), [s.rows for s in bent_stretches(store, music, "val")[::8]])
-        if recipe.bent_motion
-        else ([], held_out)
-    )
+    train, held_out, bent_held_out = material(recipe, store, music)
     torch.manual_seed(recipe.seed)
     model = Hrvq(config)
-    mean, std = normalisation(train)
+    mean, std = normalisation([stretch for stretch in train if not stretch.is_bent])
     model.mean.copy_(mean)
     model.std.copy_(std)
-    sampler = WindowSampler(train + bent, recipe.frames)
+    sampler = WindowSampler(train, recipe.frames)
     loop = Loop(
         model,
         out,
@@ -104,7 +99,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
             minutes=recipe.minutes,
             validate_every=recipe.validate_every,
             save_every_s=recipe.save_every_s,
-            bf16=recipe.bf16,
+            bf16=recipe.bf16 and bfloat16_pays(),
         ),
         recipe.seed,
         {"model": config.to_json(), "recipe": recipe.model_dump(mode="json"), "loss": asdict(loss_weights)},
@@ -116,18 +111,41 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
         motion = sampler.draw(recipe.batch, generator)
         made, quantised = model(motion, generator)
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
-            return tokenizer_loss(model, motion, made, quantised, loss_weights)
+            return tokenizer_loss(model, motion, made, quantised.commitment, loss_weights)
 
-    def validate() -> dict[str, float]:
-        errors, kept = body_errors_mm(model, held_out), rests_kept(model, bent_held_out)
-        return {"mpjpe_body_mm": errors.local_mm, "rests_f1": kept.f1, "pace": kept.correlation}
-
-    loop.run(step, validate)
+    loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out))
     model.load_state_dict(loop.averaged)
     model.eval()
     if weights_folder is not None:
         save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": config.to_json()})
     return model
+
+
+def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch], list[F32], list[F32]]:
+    """Stretches to learn from, held-out rows as danced, and held-out rows bent to their renderings."""
+    train = [
+        s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
+    ]
+    held_out = [
+        s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
+    ]
+    if not recipe.bent_motion:
+        return train, held_out, held_out
+    bent = [stretch for split in recipe.splits for stretch in bent_stretches(store, music, split)]
+    return train + bent, held_out, [s.rows for s in bent_stretches(store, music, "val")[::8]]
+
+
+def held_out_numbers(model: Hrvq, held_out: list[F32], bent_held_out: list[F32]) -> dict[str, float]:
+    """What validation watches: joint error, travel of the root, and how well moments of rest are kept."""
+    from soulstream_training.evaluation.tokenizer import body_errors_mm, rests_kept
+
+    errors, kept = body_errors_mm(model, held_out), rests_kept(model, bent_held_out)
+    return {
+        "mpjpe_body_mm": errors.local_mm,
+        "travel": errors.travel_ratio,
+        "rests_f1": kept.f1,
+        "pace": kept.correlation,
+    }
 
 
 def load_hrvq(folder: Path) -> Hrvq:

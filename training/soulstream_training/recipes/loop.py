@@ -30,7 +30,8 @@ class LoopConfig:
 
     ``steps`` total iterations; ``rate`` peak learning rate after ``warmup`` linear steps, then cosine to ``rate / 20``;
     ``average`` decay of the averaged weights; ``clip`` largest gradient norm; ``save_every_s`` seconds between
-    checkpoints; ``validate_every`` iterations; ``minutes`` stops early (and keeps the schedule's end) when positive.
+    checkpoints; ``validate_every`` iterations; ``minutes`` stops early (and keeps the schedule's end) when positive;
+    ``bf16`` multiplies in bfloat16 (the recipes ask ``bfloat16_pays`` first).
     """
 
     steps: int
@@ -43,6 +44,20 @@ class LoopConfig:
     validate_every: int = 500
     minutes: float = 0.0
     bf16: bool = True
+
+
+def bfloat16_pays() -> bool:
+    """Whether this processor multiplies bfloat16 matrices faster than float32 ones (some take 400 times as long)."""
+    fastest = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left = torch.ones(192, 192, dtype=dtype)
+        times = []
+        for _ in range(4):
+            start_ns = monotonic_ns()
+            torch.mm(left, left)
+            times.append(monotonic_ns() - start_ns)
+        fastest[dtype] = min(times)
+    return fastest[torch.bfloat16] < fastest[torch.float32]
 
 
 def learning_rate(step: int, config: LoopConfig) -> float:

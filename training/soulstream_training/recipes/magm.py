@@ -1,12 +1,14 @@
 """Recipe of the sampler's networks: windows of codes and music in, one stage of MAGM out.
 
 One step shows clean tokens (the committed context) and several planned blocks at once, under the mask that streaming
-uses (``models.window``). Mask stage: cross-entropy on masked positions, cosine ratio. Residual stage: one level per
+uses (``models.window``). Mask stage: cross-entropy on masked positions: of most blocks everything from some token on,
+as the sampler draws, of the others any, their number along a cosine. Residual stage: one level per
 window, coarser levels given. Not supported here: alignment loss (needs the retrieval model), several processes.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.layout import COLUMNS
 from soulstream_training.models.magm import Magm, MagmConfig
+from soulstream_training.models.quantizer import codes_id
 from soulstream_training.models.window import (
     HIDDEN,
     Layout,
@@ -30,7 +34,7 @@ from soulstream_training.models.window import (
 )
 
 from .checkpoint import load_weights, save_weights
-from .loop import Loop, LoopConfig
+from .loop import Loop, LoopConfig, bfloat16_pays
 from .paired import Batch, PairedSampler
 from .settings import check_table
 
@@ -132,11 +136,12 @@ def window_logits(
 
 def masked_positions(
     size: int, blocks: int, planned: int, parts: int, in_time_order: float, generator: torch.Generator
-) -> Tensor:
-    """What is masked in each planned block: [size, blocks x planned x parts] bool.
+) -> tuple[Tensor, Tensor]:
+    """What is to be predicted in each planned block, and where nothing of it may be shown: [size, blocks x N] bool.
 
-    A share of the blocks is masked from some token on, as the sampler meets them when it draws in the order of time;
-    in the others any positions are masked, their number along a cosine (MaskGIT).
+    A share of the blocks is masked from some token on, as the sampler meets them when it draws in the order of time:
+    nothing of that is shown. In the others any positions are chosen, their number along a cosine (MaskGIT), and a few
+    of them are shown, true or false, so that the network also looks at what it is given.
     """
     per_block = planned * parts
     uniform = torch.rand(size, blocks, 1, generator=generator)
@@ -144,7 +149,8 @@ def masked_positions(
     rank = torch.rand(size, blocks, per_block, generator=generator).argsort(-1).argsort(-1)
     tail = torch.arange(per_block) // parts >= (uniform * planned).floor()
     ordered = torch.rand(size, blocks, 1, generator=generator) < in_time_order
-    return torch.where(ordered, tail, rank < count).flatten(1)
+    target = torch.where(ordered, tail, rank < count)
+    return target.flatten(1), (target & ordered).flatten(1)
 
 
 def frozen(shown: Tensor, layout: Layout, clean: int, share: float, generator: torch.Generator) -> Tensor:
@@ -203,10 +209,11 @@ def stage_loss(
     seen = torch.ones(size, positions, config.levels)
     level: Tensor | None = None
     if config.first_level == 0:
-        target = masked_positions(size, blocks, geometry.planned, parts, recipe.in_time_order, generator)
+        target, hidden = masked_positions(size, blocks, geometry.planned, parts, recipe.in_time_order, generator)
         dice = torch.rand(target.shape, generator=generator)
-        is_random = target & (dice < recipe.random_code)
-        is_masked = target & ~is_random & (dice < recipe.random_code + (1 - recipe.random_code) * recipe.still_masked)
+        is_random = target & ~hidden & (dice < recipe.random_code)
+        masked_below = recipe.random_code + (1.0 - recipe.random_code) * recipe.still_masked
+        is_masked = hidden | (target & ~is_random & (dice < masked_below))
         shown[:, clean:, 0] = torch.where(is_random, noise[:, clean:, 0], shown[:, clean:, 0])
         seen[:, clean:, 1:] = 0.0
         seen[:, clean:, 0] = (~is_masked).float()
@@ -253,14 +260,17 @@ def train_magm(
         The model with averaged weights, in evaluation mode.
     """
     torch.set_num_threads(recipe.threads)
+    recipe = recipe.model_copy(update={"bf16": recipe.bf16 and bfloat16_pays()})
     shape = {"num_features": train.features.shape[1]} | recipe.model
     config = MagmConfig(first_level=stage, **shape)
+    codes = codes_id(train.codebooks)
+    _check_codes(out / "last.json", codes, "Remove the folder of the run: its codes are gone.")
     torch.manual_seed(recipe.seed + stage)
     model = Magm(config)
     model.start_from_codebooks(train.codebooks)
     mean, deviation = train.feature_statistics()
     if start_from is not None:
-        model = load_magm(start_from, stage)
+        model = load_magm(start_from, stage, train.codebooks)
     for name in recipe.ignore_features:
         deviation[COLUMNS[name]] = IGNORED_DEVIATION
     model.feature_mean.copy_(mean)
@@ -279,7 +289,7 @@ def train_magm(
             bf16=recipe.bf16,
         ),
         recipe.seed + stage,
-        {"model": config.to_json(), "recipe": recipe.model_dump(mode="json")},
+        {"model": config.to_json(), "recipe": recipe.model_dump(mode="json"), "codes": codes},
     )
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
@@ -292,7 +302,8 @@ def train_magm(
     model.load_state_dict(loop.averaged)
     model.eval()
     if weights_folder is not None:
-        save_weights(weights_folder, STAGE_NAMES[stage], model.state_dict(), loop.step, {"model": config.to_json()})
+        about = {"model": config.to_json(), "codes": codes}
+        save_weights(weights_folder, STAGE_NAMES[stage], model.state_dict(), loop.step, about)
     return model
 
 
@@ -312,9 +323,31 @@ def validation_numbers(model: Magm, held_out: PairedSampler, recipe: MagmRecipe)
     return numbers
 
 
-def load_magm(folder: Path, stage: int) -> Magm:
-    """One stage from a weights checkpoint, in evaluation mode."""
+def load_magm(folder: Path, stage: int, codebooks: Tensor) -> Magm:
+    """One stage from a weights checkpoint, in evaluation mode.
+
+    Args:
+        folder: Weights that last.
+        stage: 0 mask, 1 residual.
+        codebooks: [P, Q, K, C] of the tokenizer it is to be used with; further levels than its own do not matter.
+
+    Raises:
+        ConfigError: If it was trained on other codes.
+    """
     state, meta = load_weights(folder, STAGE_NAMES[stage])
     model = Magm(MagmConfig(**meta["config"]["model"]))
+    path = folder / f"{STAGE_NAMES[stage]}.json"
+    _check_codes(path, codes_id(codebooks[:, : model.config.levels]), "Train both stages of the sampler again.")
     model.load_state_dict(state)
     return model.eval()
+
+
+def _check_codes(path: Path, codes: str, remedy: str) -> None:
+    """Refuse a checkpoint (its JSON, if there is one) that was trained on the codes of another tokenizer."""
+    if not path.is_file():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))["config"].get("codes")
+    if found != codes:
+        raise ConfigError(
+            "CODES_CHANGED", f"'{path.name}' was trained on codes {found}, the tokenizer has {codes}.", remedy
+        )

@@ -24,7 +24,10 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stretch:
-    """One clean stretch of a clip: ``rows`` [T, D] float32; ``first_frame`` of the clip at row 0."""
+    """One clean stretch of a clip: ``rows`` [T, D] float32; ``first_frame`` of the clip at row 0.
+
+    ``is_bent`` tells that it was bent in time to fit music.
+    """
 
     clip_id: str
     style: str
@@ -32,6 +35,7 @@ class Stretch:
     is_mirrored: bool
     first_frame: int
     rows: F32
+    is_bent: bool = False
 
 
 def load_clips(folder: Path, splits: tuple[str, ...]) -> list[Clip]:

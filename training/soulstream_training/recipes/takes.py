@@ -29,6 +29,9 @@ STILL_M_S = 0.25
 and end with two to four seconds of standing at 0.05 m/s, and dance at 0.5. A sampler that had learned them fell
 into that stance and never left it (LOG.md, 2026-11-27)."""
 
+MIN_ROWS = 24
+"""Shorter stretches of dance are left out (ours)."""
+
 CAPPED_STYLE = "salsa"
 CAPPED_SHARE = 0.75
 """Salsa is nine tenths of the paired motion; less than this would repeat the few other clips too often (ours)."""
@@ -58,10 +61,11 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
                 paired.append((clip.entry.style, take))
                 paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
     alone = [
-        Take(stretch.rows[danced(stretch.rows)], None, 1.0)
+        Take(rows, None, 1.0)
         for clip_id, clip in clips.items()
         if clip_id not in {entry.clip_id for entry in entries}
-        for stretch in clip_stretches(clip, with_mirror=True, min_rows=24)
+        for stretch in clip_stretches(clip, with_mirror=True, min_rows=MIN_ROWS)
+        if len(rows := stretch.rows[danced(stretch.rows)]) >= MIN_ROWS
     ]
     return _weigh(paired, alone)
 
@@ -78,7 +82,7 @@ def bent_stretches(store_dir: Path, music_dir: Path, split: str) -> list[Stretch
         if entry.is_paired and entry.clip_id in clips:
             clip = clips[entry.clip_id]
             for take in _bent_takes(clip, load_music(music_dir, entry)):
-                plain = Stretch(entry.clip_id, clip.entry.style, split, False, 0, take.rows)
+                plain = Stretch(entry.clip_id, clip.entry.style, split, False, 0, take.rows, is_bent=True)
                 found += [plain, replace(plain, is_mirrored=True, rows=mirror_rows(take.rows))]
     return found
 
@@ -103,6 +107,8 @@ def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[
         frames = slice(int(inside[0]), int(inside[-1]) + 1)
         rows = encode_body(root[frames], joints[frames])
         dance = danced(rows)
+        if dance.stop - dance.start < MIN_ROWS:
+            continue
         heard = slice(frames.start + dance.start, frames.start + dance.stop + 1)
         kept = None if trust is None else trust[heard]
         takes.append(Take(rows[dance], music.features[heard], 1.0, music.lock[heard], kept))

@@ -9,7 +9,7 @@ from fakes.toy_network import SHAPE, ToyNetwork, feature_frame
 from soulstream_engine.features.extrapolate import extrapolate, read_clock, write_clock
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES
 from soulstream_engine.frames import MotionChunk
-from soulstream_engine.sampling.dancer import CodeSource, Dancer, DancerSettings
+from soulstream_engine.sampling.dancer import Dancer, DancerSettings, PlanSource
 from soulstream_engine.sampling.masked import SamplerSettings
 
 LEAD, LOOK_AHEAD = 8, 2
@@ -18,10 +18,10 @@ TICK_FRAMES = SHAPE.commit * 4
 
 
 def make_dancer(
-    network: ToyNetwork, settings: DancerSettings = SETTINGS, code_source: CodeSource | None = None
+    network: ToyNetwork, settings: DancerSettings = SETTINGS, plan_source: PlanSource | None = None
 ) -> Dancer:
     sampler = SamplerSettings(iterations=2, keep_share=1.0)
-    return Dancer(SHAPE, network.run, network.decoder_states(), settings, sampler, 0, code_source)
+    return Dancer(SHAPE, network.run, network.decoder_states(), settings, sampler, 0, plan_source)
 
 
 def dance(dancer: Dancer, first: int, count: int) -> dict[int, MotionChunk]:
@@ -116,9 +116,9 @@ def test_music_before_the_stream_does_not_exist() -> None:
 
     def remember(tick: int, rows: np.ndarray, valid: np.ndarray) -> np.ndarray:
         seen.append((tick, rows, valid))
-        return np.zeros((SHAPE.num_parts, SHAPE.levels, SHAPE.commit), np.int64)
+        return np.zeros((SHAPE.candidates, SHAPE.num_parts, SHAPE.planned, SHAPE.levels), np.int64)
 
-    dancer = make_dancer(ToyNetwork(), code_source=remember)
+    dancer = make_dancer(ToyNetwork(), plan_source=remember)
     dancer.listen(feature_frame(0))
     first = dancer.start()
     dance(dancer, 1, 60)
@@ -154,6 +154,42 @@ def test_rows_ahead_of_the_sound_are_the_clock_run_forward() -> None:
                 assert ahead == LEAD + SHAPE.planned * 4
                 assert np.array_equal(rows[-ahead:], extrapolate(values, ahead))
                 assert np.array_equal(rows[:-ahead], np.stack(frames)[-(len(rows) - ahead) :])
+
+
+def test_the_chosen_plan_is_what_is_committed_shown_and_gone_on_from() -> None:
+    """Three plans, of which only one rests on the expected beat: everything after the choice follows that one."""
+    network = ToyNetwork()
+    dancer = make_dancer(network)
+    chosen = 2
+    for index in range(60):
+        values = np.zeros(NUM_FEATURES, np.float32)
+        write_clock(values, np.asarray(index / 30 * 2.0), np.asarray(120.0), np.asarray(1.0))
+        # At the next planned frames, a beat lies where (first + n) / 15 is whole; rows lag by the look-ahead.
+        planned = index + 1 + LEAD + np.arange(SHAPE.planned * 4) - LOOK_AHEAD - 0.5
+        away = (planned / 15 + 0.5) % 1.0 - 0.5
+        dips = np.exp(-0.5 * (away * 15 / 3.0) ** 2), np.exp(-0.5 * ((abs(away) - 0.5) * 15 / 3.0) ** 2)
+        network.pace = np.stack([1.0 - 0.8 * dips[1]] * chosen + [1.0 - 0.8 * dips[0]]).astype(np.float32)
+        frame = replace(feature_frame(index), values=values)
+        if not dancer.is_dancing:
+            dancer.listen(frame)
+            dancer.start()
+            continue
+        calls = len(network.calls)
+        chunk = dancer.push(frame)
+        if chunk is None:
+            continue
+        tick = network.calls[calls:]
+        plans = next(inputs["codes"] for name, inputs in tick if name == "decoder")
+        committed = [inputs for name, inputs in tick if name in ("mask", "residual") and inputs["committing"][0] == 1.0]
+        assert len({plan[:, : SHAPE.commit].tobytes() for plan in plans}) == SHAPE.candidates, "plans must differ"
+        assert np.array_equal(chunk.codes, plans[chosen, :, : SHAPE.commit].transpose(0, 2, 1))
+        flat = plans[chosen].transpose(1, 0, 2).reshape(SHAPE.positions, SHAPE.levels)
+        assert len(committed) == 2
+        assert all(np.array_equal(codes, flat) for inputs in committed for codes in inputs["codes"])
+        assert (chunk.motion[:, 1] == chosen).all(), "the decoder's second column says whose motion it is"
+    states = [inputs["state_0"] for name, inputs in network.calls if name == "decoder"][1:]
+    assert len(states) > 4
+    assert all((state[:, 1] == chosen).all() for state in states)
 
 
 def test_a_measured_offset_makes_the_beat_come_earlier() -> None:

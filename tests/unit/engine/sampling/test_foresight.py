@@ -67,6 +67,14 @@ def test_a_rest_at_the_seam_is_seen_with_the_pace_that_was_danced() -> None:
     assert foresight.choose(*arguments) == 0
 
 
+def test_what_the_start_of_a_stream_spoils_counts_for_nothing() -> None:
+    """The decoder's smoother mixes its zero start into its first 2 x delay rows: wild values there are no rest."""
+    plans = np.stack([pace([beat(1)]), pace([beat(1) + 7.5])])
+    for wild in (0.0, 40.0):
+        plans[:, : 2 * DELAY + 1] = wild
+        assert Foresight(DELAY).choose(plans, PHASE, np.full(FRAMES, BPM), SURELY) == 0
+
+
 def test_phase_may_wrap_within_the_plan() -> None:
     foresight = Foresight(DELAY)
     for shift in np.arange(0.0, 1.0, 0.1):

@@ -8,12 +8,11 @@ import torch
 
 from soulstream_engine.motion.representation import BODY_JP, encode_body
 from soulstream_engine.motion.skeleton import PELVIS_REST_HEIGHT_M
-from soulstream_training.losses.tokenizer import TokenizerLossWeights, aligned, tokenizer_loss
+from soulstream_training.losses.tokenizer import PACE_CHANGE, TokenizerLossWeights, aligned, tokenizer_loss
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq, toy_config
-from soulstream_training.models.quantizer import Quantised
 
-NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-ANY = Quantised(torch.zeros(()), torch.zeros(()), 1, torch.tensor(2.0), torch.zeros(()))
+NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+ANY = torch.tensor(2.0)
 FRAMES = 24
 
 
@@ -98,6 +97,23 @@ def test_a_heading_that_drifts_is_seen(model: Hrvq, motion: torch.Tensor) -> Non
     wobble = torch.zeros(FRAMES, 263)
     wobble[::2, 0], wobble[1::2, 0] = 0.01, -0.01
     assert numbers(model, motion, wobble, NOTHING)[1]["heading_rad"] < 0.15 * expected
+
+
+def test_a_root_that_walks_less_far_costs_its_path_and_its_pace(model: Hrvq, motion: torch.Tensor) -> None:
+    """What moves the root moves every joint, and only the path and the pace see it."""
+    change = torch.zeros(FRAMES, 263)
+    change[:, 2] = -0.5 * motion[0, :, 2]  # half of every step
+    plain, found = numbers(model, motion, change, NOTHING)
+    assert found["mm"] < 0.01
+    rows = FRAMES - 2 * LOOK_AHEAD
+    lost_m = 0.5 * float(motion[0, LOOK_AHEAD : LOOK_AHEAD + rows, 2].mean()) * (rows - 1) / 2
+    assert found["path_m"] == pytest.approx(lost_m, rel=0.1)
+    assert found["pace_m_s"] > 0.01
+    weighted, _ = numbers(model, motion, change, replace(NOTHING, path=2.0))
+    assert weighted - plain == pytest.approx(2.0 * found["path_m"], rel=1e-3)
+    weighted, _ = numbers(model, motion, change, replace(NOTHING, pace=3.0))
+    expected = 3.0 * (found["pace_m_s"] + PACE_CHANGE * found["pace_change"])
+    assert weighted - plain == pytest.approx(expected, rel=1e-3)
 
 
 def test_rotations_that_disagree_with_positions_are_seen(model: Hrvq, motion: torch.Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 from fakes.motion_store import write_motion, write_music
 
+from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_training.models.hrvq import Hrvq, toy_config
 from soulstream_training.models.magm import Magm, MagmConfig
 from soulstream_training.models.window import Geometry, training_layout
 from soulstream_training.recipes import hrvq as hrvq_module
+from soulstream_training.recipes.decoder import train_decoder
 from soulstream_training.recipes.hrvq import HrvqRecipe, load_hrvq, train_hrvq
 from soulstream_training.recipes.magm import (
     MagmRecipe,
@@ -89,6 +92,19 @@ def test_metric_losses_are_computed_in_full_precision(
     assert autocast == [False] * 3
 
 
+def test_training_the_decoder_leaves_every_code_as_it_was(store: Path, tmp_path: Path) -> None:
+    train_hrvq(hrvq_recipe(), store, store.parent / "music", tmp_path / "run", tmp_path)
+    before = load_hrvq(tmp_path)
+    train_decoder(hrvq_recipe(), store, store.parent / "music", tmp_path / "decoder", tmp_path)
+    after = load_hrvq(tmp_path)
+    changed = {
+        name.split(".")[0]
+        for name, value in before.state_dict().items()
+        if not torch.equal(value, after.state_dict()[name])
+    }
+    assert changed == {"decoder"}
+
+
 def music_and_dance(seed: int, frames: int = 320, announced: int = 24) -> Take:
     """A dance whose moods the music announces: nobody who listens has to guess, the steps so far tell nothing."""
     generator = np.random.default_rng(seed)
@@ -110,6 +126,12 @@ def samplers() -> tuple[PairedSampler, PairedSampler]:
     return train, PairedSampler([music_and_dance(99)], tokenizer, geometry, 8, 0.0)
 
 
+def replace_codebooks(sampler: PairedSampler) -> PairedSampler:
+    other = copy.copy(sampler)
+    other.codebooks = sampler.codebooks + 1.0
+    return other
+
+
 @pytest.mark.parametrize("stage", [0, 1])
 def test_sampler_learns_to_listen(samplers: tuple[PairedSampler, PairedSampler], tmp_path: Path, stage: int) -> None:
     recipe = MagmRecipe(
@@ -129,7 +151,12 @@ def test_sampler_learns_to_listen(samplers: tuple[PairedSampler, PairedSampler],
     assert numbers["loss_heard"] < np.log(16) - 0.3
     if stage == 0:  # the finer levels follow from level 0 here
         assert numbers["loss_heard"] < numbers["loss_hidden"] - 0.1
-    again = load_magm(tmp_path, stage)
+    codebooks = samplers[0].codebooks
+    again = load_magm(tmp_path, stage, codebooks)
+    with pytest.raises(ConfigError, match="codes"):
+        load_magm(tmp_path, stage, codebooks + 1.0)  # another tokenizer's codes mean other poses
+    with pytest.raises(ConfigError, match="codes"):
+        train_magm(recipe, stage, replace_codebooks(samplers[0]), samplers[1], tmp_path / "run")
     assert again.config == model.config
     assert torch.allclose(again.out_tables, model.out_tables, atol=1e-3)
 
@@ -179,12 +206,16 @@ def test_a_frozen_context_repeats_a_token_and_leaves_what_is_planned_alone() -> 
 
 
 def test_blocks_are_masked_in_the_order_of_time_or_anywhere() -> None:
-    ordered = masked_positions(200, 3, 4, 2, 1.0, torch.Generator().manual_seed(0)).view(600, 4, 2)
+    target, hidden = masked_positions(200, 3, 4, 2, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(target, hidden)  # nothing after the first masked token is ever shown, as in the sampler
+    ordered = target.view(600, 4, 2)
     assert (ordered[..., 0] == ordered[..., 1]).all()
     tokens = ordered[..., 0].int()
     assert (tokens.diff(dim=1) >= 0).all()
     assert set(tokens.sum(1).tolist()) == {1, 2, 3, 4}
-    anywhere = masked_positions(200, 3, 4, 2, 0.0, torch.Generator().manual_seed(0)).view(600, 8)
+    target, hidden = masked_positions(200, 3, 4, 2, 0.0, torch.Generator().manual_seed(0))
+    assert not hidden.any()
+    anywhere = target.view(600, 8)
     assert anywhere.any(1).all()
     assert 0.5 < anywhere.float().mean() < 0.75
     assert (anywhere.int().diff(dim=1) < 0).any()
