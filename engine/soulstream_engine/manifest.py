@@ -119,10 +119,12 @@ class StepSpec(_Section):
     """Signature of one compiled step: a pure function ``(inputs, states) -> (outputs, states)``.
 
     States are listed among ``inputs`` and ``outputs`` too, so these two lists are the whole signature of the graph.
+    ``sizes`` fixes dimensions that the graph leaves open, by name: one file may serve several steps.
     """
 
     name: str = Field(min_length=1)
     file: str
+    sizes: dict[str, NonNegativeInt] = {}
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     states: tuple[StateSpec, ...] = ()

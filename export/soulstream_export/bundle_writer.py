@@ -29,6 +29,7 @@ from soulstream_engine.manifest import (
     TensorSpec,
     Tokenizer,
 )
+from soulstream_engine.sampling.window import FOR_ONE
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.models.magm import Magm
 
@@ -38,6 +39,10 @@ from .steps import STAGES, DecoderStep, MusicStep, StageStep
 PARITY_TOLERANCE = 2e-3
 """Largest difference between torch and ONNX Runtime, of outputs of order 10: float16 storage of the weights is compared
 with the same rounding in torch, so only the order of additions differs (measured 2e-5)."""
+
+
+PLANS = "plans"
+"""Name of the dimension that stays open in the graphs of the two stages."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,8 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         "decoder": DecoderStep(tokenizer, mask.config.commit, mask.config.levels),
     }
     examples = example_inputs(tokenizer, mask, facts.candidates, facts.halves)
+    several = example_inputs(tokenizer, mask, max(facts.candidates, 2), facts.halves)  # a size of 1 would not stay open
+    alone = example_inputs(tokenizer, mask, 1, facts.halves)
     num_states = len(examples["decoder"]) - 1
     outputs = {
         "music": [f"{stage}_{kind}" for stage in STAGES for kind in ("tokens", "k", "v")],
@@ -156,17 +163,19 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         "residual": ["logits", "new_k", "new_v"],
         "decoder": ["motion", "pace", *(f"next_state_{i}" for i in range(num_states))],
     }
-    if mask.config.levels_out == 1:
-        modules["mask"] = _UsesLevel(modules["mask"])
     graphs: dict[str, bytes] = {}
     specs: list[StepSpec] = []
     for name, module in modules.items():
-        example = examples[name]
-        model = export_graph(module, tuple(example.values()), list(example), outputs[name])
-        spec = _spec(name, model, num_states if name == "decoder" else 0)
+        is_stage = name in STAGES
+        example = several[name] if is_stage else examples[name]
+        open_sizes = dict.fromkeys(("codes", "level_seen"), PLANS) if is_stage else None
+        model = export_graph(module, tuple(example.values()), list(example), outputs[name], open_sizes)
         graphs[name] = with_half_weights(model).SerializeToString()
-        check_parity(name, module, graphs[name], spec, example, outputs[name])
-        specs.append(spec)
+        for ending, inputs in (("", examples), (FOR_ONE, alone))[: 2 if is_stage else 1]:
+            sizes = {PLANS: len(inputs[name]["codes"])} if is_stage else {}
+            spec = _spec(name + ending, f"{name}.onnx", model, num_states if name == "decoder" else 0, sizes)
+            check_parity(spec.name, module, graphs[name], spec, inputs[name], outputs[name])
+            specs.append(spec)
     files = {f"{name}.onnx": data for name, data in graphs.items()}
     files |= {name: text.encode("utf-8") for name, text in facts.documents.items()}
     manifest = _manifest(tokenizer, mask, facts, files, specs)
@@ -180,18 +189,6 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
-
-
-class _UsesLevel(nn.Module):
-    """Keeps the ``level`` input alive where a stage predicts a single level, so that both stages have one signature."""
-
-    def __init__(self, step: nn.Module) -> None:
-        super().__init__()
-        self.step = step
-
-    def forward(self, codes: Tensor, level_seen: Tensor, level: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        logits, keys, values = self.step(codes, level_seen, level, *rest)
-        return logits + 0.0 * level.float(), keys, values
 
 
 def check_parity(
@@ -215,14 +212,14 @@ def check_parity(
     return worst
 
 
-def _spec(name: str, model: onnx.ModelProto, num_states: int) -> StepSpec:
+def _spec(name: str, file: str, model: onnx.ModelProto, num_states: int, sizes: dict[str, int]) -> StepSpec:
     types = {TensorProto.FLOAT: "float32", TensorProto.INT64: "int64"}
 
     def tensors(values: Any) -> tuple[TensorSpec, ...]:
         return tuple(
             TensorSpec(
                 name=value.name,
-                shape=tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+                shape=tuple(sizes.get(dim.dim_param, dim.dim_value) for dim in value.type.tensor_type.shape.dim),
                 dtype=types[value.type.tensor_type.elem_type],  # type: ignore[arg-type]
             )
             for value in values
@@ -231,7 +228,8 @@ def _spec(name: str, model: onnx.ModelProto, num_states: int) -> StepSpec:
     states = tuple(StateSpec(input=f"state_{i}", output=f"next_state_{i}") for i in range(num_states))
     return StepSpec(
         name=name,
-        file=f"{name}.onnx",
+        file=file,
+        sizes=sizes,
         inputs=tensors(model.graph.input),
         outputs=tensors(model.graph.output),
         states=states,

@@ -1,4 +1,4 @@
-"""A torch module to one self-contained ONNX graph: fixed shapes, named tensors, weights stored as float16.
+"""A torch module to one self-contained ONNX graph: named tensors, weights stored as float16.
 
 Half-precision storage halves the bundle; a Cast node behind each weight gives float32 back when the graph is loaded, so
 every backend computes in FP32. Not for: computing in half precision.
@@ -18,12 +18,18 @@ from soulstream_engine.errors import BackendError
 OPSET = 18
 HALF_FROM_ELEMENTS = 256
 """Smaller constants stay float32: biases of masks and the like cost nothing."""
+MOST_OPEN = 64
+"""Largest value of a dimension that a graph leaves open."""
 LARGEST_HALF = 65504.0
 """Constants with larger values stay float32 too."""
 
 
 def export_graph(
-    module: nn.Module, example: tuple[Tensor, ...], input_names: list[str], output_names: list[str]
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    open_sizes: dict[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Trace a step.
 
@@ -32,6 +38,7 @@ def export_graph(
         example: One input of each name; their shapes become the graph's.
         input_names: Names in the order of ``module.forward``.
         output_names: Names in the order of what it returns.
+        open_sizes: Inputs whose first dimension stays open, and the dimension's name; 2 or more in ``example``.
 
     Returns:
         A checked model without external data.
@@ -39,12 +46,16 @@ def export_graph(
     Raises:
         BackendError: If the exporter renames, adds or drops a tensor.
     """
+    open_sizes = open_sizes or {}
+    dimensions = {size: torch.export.Dim(size, min=1, max=MOST_OPEN) for size in open_sizes.values()}
+    shapes = tuple({0: dimensions[open_sizes[name]]} if name in open_sizes else None for name in input_names)
     with sdpa_kernel(SDPBackend.MATH):  # the exporter cannot decompose the fused kernel's memory layout
         program = torch.onnx.export(
             module.eval(),
             example,
             input_names=input_names,
             output_names=output_names,
+            dynamic_shapes=shapes if open_sizes else None,
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

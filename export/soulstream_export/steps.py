@@ -149,8 +149,11 @@ class StageStep(nn.Module):
             music_bias[None],
         )
         logits = stage.logits(hidden, self.part, level.expand(halves * plans))
+        if stage.config.levels_out == 1:
+            logits = logits + 0.0 * level  # keeps the input, so that both stages have one signature
         logits = logits.view(halves, plans, *logits.shape[1:])
-        keys, values = _stacked([(key[::plans], value[::plans]) for key, value in new])
+        first = [tuple(value.view(halves, plans, *value.shape[1:])[:, 0] for value in pair) for pair in new]
+        keys, values = _stacked(first)
         return logits, keys, values
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_engine.frames import FeatureFrame
-from soulstream_engine.sampling.window import WindowShape
+from soulstream_engine.sampling.window import FOR_ONE, WindowShape
 
 DIM = 3
 """Motion features of the fake decoder."""
@@ -45,7 +45,10 @@ class ToyNetwork:
         return {"state_0": np.zeros((self.shape.candidates, 2), np.float32)}
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """One step (``sampling.window.RunStep``)."""
+        """One step (``sampling.window.RunStep``); a stage is recorded under its own name however many plans it sees."""
+        if name.endswith(FOR_ONE):
+            assert len(inputs["codes"]) == 1
+            name = name.removesuffix(FOR_ONE)
         self.calls.append((name, {key: np.array(value) for key, value in inputs.items()}))
         shape = self.shape
         lead = (shape.halves, shape.layers, shape.heads)
@@ -66,7 +69,7 @@ class ToyNetwork:
             return {"motion": rows, "pace": self.pace, "next_state_0": state}
         codes = inputs["codes"][0, :, 0].astype(np.float32)
         new = np.broadcast_to(codes[:, None], (*lead, shape.positions, shape.head_width)).astype(np.float32)
-        return {"logits": self.logits[name], "new_k": new, "new_v": new}
+        return {"logits": self.logits[name][:, : len(inputs["codes"])], "new_k": new, "new_v": new}
 
 
 def feature_frame(index: int, value: float | None = None, *, is_silent: bool = False) -> FeatureFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from soulstream_engine.bundle import load_bundle
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES
 from soulstream_engine.runtime.network import Network, sampler_settings, window_shape
-from soulstream_engine.sampling.window import TokenWindow
+from soulstream_engine.sampling.window import FOR_ONE, STAGES, TokenWindow
 from soulstream_training.models.window import training_layout
 from soulstream_training.recipes.magm import window_logits
 from soulstream_training.recipes.paired import Batch, PairedSampler
@@ -39,8 +38,9 @@ class Listener:
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         out = self.network.run(name, inputs)
-        if name in ("mask", "residual") and not inputs["committing"][0]:
-            self.scores.append((name, {key: np.array(value) for key, value in inputs.items()}, out["logits"]))
+        stage = name.removesuffix(FOR_ONE)
+        if stage in STAGES and not inputs["committing"][0]:
+            self.scores.append((stage, {key: np.array(value) for key, value in inputs.items()}, out["logits"]))
         return out
 
 
@@ -83,7 +83,9 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
         planned = layout.block >= 0
         shown = codes[:, layout.time, layout.part]
         seen = torch.ones(shown.shape)
-        for (name, inputs, logits), plan in product(scores, range(CANDIDATES)):
+        for name, inputs, logits, plan in (
+            (*score, plan) for score in scores for plan in range(len(score[1]["codes"]))
+        ):
             shown[:, planned] = torch.from_numpy(inputs["codes"][plan])
             seen[:, planned] = torch.from_numpy(inputs["level_seen"][plan])
             level = torch.from_numpy(inputs["level"])
@@ -94,4 +96,5 @@ def test_scores_of_every_tick_round_and_level(networks: Toy) -> None:
                 assert np.abs(expected.numpy() - logits[half, plan]).max() < TOLERANCE, (number, name, half, plan)
                 checked += 1
     settings = sampler_settings(bundle.manifest)
-    assert checked == networks.halves * CANDIDATES * len(per_tick) * (settings.iterations + levels - 1)
+    plans = 1 + CANDIDATES * (settings.iterations - 1 + levels - 1)  # all are one in the first round
+    assert checked == networks.halves * len(per_tick) * plans

@@ -75,6 +75,19 @@ def test_the_start_of_a_stream_and_committing(networks: Toy, bundle: Bundle, nam
     assert_equal(networks, bundle, name, inputs)
 
 
+@pytest.mark.parametrize("name", ["mask", "residual"])
+def test_one_plan_alone_is_scored_as_among_several(networks: Toy, bundle: Bundle, name: str) -> None:
+    inputs = example(networks, 5)[name]
+    together = onnx_step(bundle, name).run({key: value.numpy() for key, value in inputs.items()})
+    step = onnx_step(bundle, f"{name}_one")
+    for plan in range(CANDIDATES):
+        single = inputs | {key: inputs[key][plan : plan + 1] for key in ("codes", "level_seen")}
+        alone = step.run({key: value.numpy() for key, value in single.items()})
+        assert np.abs(alone["logits"][:, 0] - together["logits"][:, plan]).max() < TOLERANCE
+        if plan == 0:
+            assert np.abs(alone["new_k"] - together["new_k"]).max() < TOLERANCE
+
+
 def test_every_level_of_the_residual_stage(networks: Toy, bundle: Bundle) -> None:
     inputs = example(networks, 4)["residual"]
     scores = []

@@ -100,8 +100,11 @@ class OnnxRuntimeBackend:
         Raises:
             BackendError: If ONNX Runtime refuses the graph or the signature differs.
         """
+        options = self._options()
+        for dimension, size in (spec.sizes if spec is not None else {}).items():
+            options.add_free_dimension_override_by_name(dimension, size)
         try:
-            session = self._runtime.InferenceSession(graph, self._options(), providers=["CPUExecutionProvider"])
+            session = self._runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except self._failures as error:
             raise BackendError(
                 "BACKEND_LOAD",

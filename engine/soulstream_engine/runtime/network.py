@@ -15,7 +15,7 @@ from soulstream_engine.features.layout import FEATURE_NAMES
 from soulstream_engine.manifest import Manifest
 from soulstream_engine.sampling.dancer import DECODER_STEP, FRAMES_PER_TOKEN, DancerSettings
 from soulstream_engine.sampling.masked import SamplerSettings
-from soulstream_engine.sampling.window import STAGES, WindowShape
+from soulstream_engine.sampling.window import FOR_ONE, STAGES, WindowShape
 
 
 class Network:
@@ -50,7 +50,8 @@ class Network:
 
 def _check_steps(manifest: Manifest) -> None:
     """Refuse a bundle that this engine cannot play although it is whole."""
-    missing = {"music", *STAGES, DECODER_STEP} - {spec.name for spec in manifest.steps}
+    needed = {"music", *STAGES, *(stage + FOR_ONE for stage in STAGES), DECODER_STEP}
+    missing = needed - {spec.name for spec in manifest.steps}
     if missing:
         raise BundleError(
             "BUNDLE_STEPS", f"Bundle '{manifest.model_id}' lacks the steps {sorted(missing)}.", "Export it again."

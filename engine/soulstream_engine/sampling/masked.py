@@ -23,7 +23,7 @@ from .schedule import F32, TickNoise, draw
 Codes = NDArray[np.int64]
 
 MaskScores = Callable[[Codes, F32], F32]
-"""(codes [C, N, Q], level seen [C, N, Q]) -> logits [G, C, N, K]: conditional, then unconditional."""
+"""(codes [C, N, Q], level seen [C, N, Q]) -> logits [G, C, N, K]: conditional, then unconditional; also for C = 1."""
 
 ResidualScores = Callable[[Codes, F32, int], F32]
 """(codes [C, N, Q], level seen [C, N, Q], level to predict 1..Q-1) -> [G, C, N, K]."""
@@ -82,7 +82,8 @@ def plan_tokens(
     rounds = min(settings.iterations, positions // num_parts)
     for number in range(rounds):
         first = number * num_parts
-        logits = guided(mask_scores(codes, seen), settings.guidance)[:, first:]
+        different = slice(None) if number else slice(1)  # before the first draw all plans are one
+        logits = guided(mask_scores(codes[different], seen[different]), settings.guidance)[:, first:]
         drawn = draw(logits, noise.mask[number][:, first:], keep=keep, temperature=settings.temperature)
         codes[:, first:, 0] = drawn
         seen[:, : first + num_parts if number < rounds - 1 else positions, 0] = 1.0

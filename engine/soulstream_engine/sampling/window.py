@@ -30,6 +30,9 @@ RunStep = Callable[[str, Mapping[str, NDArray[Any]]], Arrays]
 STAGES = ("mask", "residual")
 """The two networks of the sampler; each has its own cache."""
 
+FOR_ONE = "_one"
+"""Ending of a stage's step that scores a single plan: for what all plans share, and for committing."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
@@ -178,7 +181,7 @@ class TokenWindow:
         inputs["level_seen"] = seen
         inputs["level"] = np.array([level], np.int64)
         inputs["committing"] = np.array([committing], np.float32)
-        out = self._run(stage, inputs)
+        out = self._run(stage + FOR_ONE if len(codes) == 1 else stage, inputs)
         if not np.isfinite(out["logits"]).all():
             raise InvariantError("SCORES_NOT_FINITE", f"Step {stage!r} gave scores that are not finite.")
         return out
@@ -192,10 +195,9 @@ class TokenWindow:
         shape = self.shape
         count = shape.commit * shape.num_parts
         codes = plan.transpose(1, 0, 2).reshape(1, shape.positions, shape.levels)
-        everywhere = np.repeat(codes, shape.candidates, axis=0)
-        seen = np.ones(everywhere.shape, np.float32)
+        seen = np.ones(codes.shape, np.float32)
         for stage in STAGES:
-            out = self._scores(stage, everywhere, seen, 0, committing=1.0)
+            out = self._scores(stage, codes, seen, 0, committing=1.0)
             cache = self._caches[stage]
             cache.past_k = _append(cache.past_k, out["new_k"][..., :count, :])
             cache.past_v = _append(cache.past_v, out["new_v"][..., :count, :])

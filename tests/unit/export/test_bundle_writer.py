@@ -27,7 +27,16 @@ def test_manifest_says_what_the_networks_are(tmp_path_factory: pytest.TempPathFa
     assert (sampler.context_tokens, sampler.planned_tokens) == (config.context, config.planned)
     assert (sampler.commit_tokens, sampler.fresh_past_tokens) == (config.commit, config.fresh_past)
     assert sampler.iterations == SAMPLER["iterations"]
-    assert {step.name for step in manifest.steps} == {"music", "mask", "residual", "decoder"}
+    assert {step.name for step in manifest.steps} == {
+        "music",
+        "mask",
+        "mask_one",
+        "residual",
+        "residual_one",
+        "decoder",
+    }
+    assert manifest.step("mask").file == manifest.step("mask_one").file, "the same weights are stored once"
+    assert manifest.step("mask_one").inputs[0].shape[0] == 1
     decoder = manifest.step("decoder")
     assert len(decoder.states) == len(decoder.inputs) - 1 == len(decoder.outputs) - 2
     assert (window_shape(manifest).candidates, window_shape(manifest).halves) == (CANDIDATES, made.halves)
