@@ -152,8 +152,12 @@ class StageStep(nn.Module):
         if stage.config.levels_out == 1:
             logits = logits + 0.0 * level  # keeps the input, so that both stages have one signature
         logits = logits.view(halves, plans, *logits.shape[1:])
-        first = [tuple(value.view(halves, plans, *value.shape[1:])[:, 0] for value in pair) for pair in new]
-        keys, values = _stacked(first)
+
+        def of_first(value: Tensor) -> Tensor:
+            """[G x C, ...] -> [G, ...] of the first plan."""
+            return value.view(halves, plans, *value.shape[1:])[:, 0]
+
+        keys, values = _stacked([(of_first(key), of_first(value)) for key, value in new])
         return logits, keys, values
 
 

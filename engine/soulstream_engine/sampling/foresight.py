@@ -20,11 +20,11 @@ from .schedule import F32
 
 F64 = NDArray[np.float64]
 
-WIDTH_S = 0.04
+WIDTH_S = 0.05
 """A rest this far from a beat counts exp(-1/2) of one on it."""
-COST = 0.35
+COST = 0.6
 """What every rest costs; one on the beat is worth 1 before it."""
-HORIZON_S = 0.5
+HORIZON_S = 0.3
 """After so long a rest counts 1/e."""
 SURE = 0.3
 """Below this confidence of the clock nothing is expected and the first plan is danced."""

@@ -20,7 +20,7 @@ class Network:
 
     def mask(self, codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
         self.shown.append((0, codes.copy(), seen.copy()))
-        return self.logits[0]
+        return self.logits[0][:, : len(codes)]
 
     def residual(self, codes: np.ndarray, seen: np.ndarray, level: int) -> np.ndarray:
         self.shown.append((level, codes.copy(), seen.copy()))
@@ -37,6 +37,7 @@ def flat_network() -> Network:
 
 def test_sure_logits_give_their_codes_at_every_level_of_every_plan() -> None:
     wanted = np.random.default_rng(0).integers(K, size=(C, N, Q))
+    wanted[:, :P, 0] = wanted[0, :P, 0]  # before the first draw all plans are one, and so are their scores
     logits = np.zeros((Q, 1, C, N, K), np.float32)
     for plan, position, level in np.ndindex(C, N, Q):
         logits[level, 0, plan, position, wanted[plan, position, level]] = 60.0
@@ -54,7 +55,8 @@ def test_tokens_are_drawn_in_the_order_of_time_and_the_last_round_draws_the_rest
         assert seen[:, :drawn, 0].all()
         assert not seen[:, drawn:].any()
         assert not seen[..., 1:].any()
-        assert np.array_equal(codes[:, :drawn, 0], final[:, :drawn, 0]), "a kept code was drawn again"
+        assert len(codes) == (C if number else 1), "what all plans share is scored once"
+        assert np.array_equal(codes[:, :drawn, 0], final[: len(codes), :drawn, 0]), "a kept code was drawn again"
     for (_, earlier), (_, later) in pairwise(rounds):
         assert (later >= earlier).all()
 
@@ -62,7 +64,7 @@ def test_tokens_are_drawn_in_the_order_of_time_and_the_last_round_draws_the_rest
 def test_a_later_token_depends_on_the_ones_before_it() -> None:
     class Echo(Network):
         def mask(self, codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-            logits = np.zeros((1, C, N, K), np.float32)
+            logits = np.zeros((1, len(codes), N, K), np.float32)
             before = (codes[:, :-P, 0] + 1) % K
             np.put_along_axis(logits[0, :, P:], before[..., None], 60.0 * seen[:, :-P, :1], axis=2)
             return logits
@@ -97,6 +99,7 @@ def test_guidance_of_one_is_the_conditional_half_bit_for_bit() -> None:
 def test_only_the_kept_share_is_drawn() -> None:
     generator = np.random.default_rng(1)
     logits = generator.normal(size=(Q, 1, C, N, K)).astype(np.float32) * 0.1
+    logits[0, :, :, :P] = logits[0, :, :1, :P]
     for seed in range(20):
         codes = Network(logits).plan(SamplerSettings(keep_share=3 / K), seed)
         for level in range(Q):
