@@ -50,7 +50,7 @@ format: dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 train: dev ## Train the embedded model again from DATA (about an hour on two cores; resumes in runs/)
-	$(BIN)/soulstream-train data prepare --data $(DATA)
+	$(BIN)/soulstream-train data prepare training/configs/data_stage.toml --data $(DATA)
 	$(BIN)/soulstream-train data music --data $(DATA)
 	$(BIN)/soulstream-train hrvq
 	$(BIN)/soulstream-train magm mask

@@ -37,7 +37,7 @@ def write_motion(store: Path) -> None:
             segments=np.array([[0, FRAMES]], np.int32),
         )  # fmt: skip
         entries.append(
-            ClipEntry(clip_id, "hash", split, pairing, "salsa" if number else "disco", BPM, "", "x", FRAMES, FRAMES)
+            ClipEntry(clip_id, clip_id, split, pairing, "salsa" if number else "disco", BPM, "", "x", FRAMES, FRAMES)
         )
     write_index(store, entries)
 

@@ -9,7 +9,7 @@ import typer
 from soulstream_engine.cli.output import show_error
 from soulstream_engine.errors import SoulstreamError
 
-from . import data, evaluate, train
+from . import data, evaluate, face, train
 
 app = typer.Typer(
     name="soulstream-train",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Turn recordings into material for training.")
 app.add_typer(evaluate.app, name="eval", help="Measure what was trained.")
+app.add_typer(face.app, name="face", help="ARKit faces to FLAME and back.")
 app.command("hrvq")(train.hrvq)
 app.command("decoder")(train.decoder)
 app.command("magm")(train.magm)

@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from soulstream_engine.cli.output import print_json
+from soulstream_engine.cli.output import console, print_json
+from soulstream_engine.clock import monotonic_ns
 
 from .common import DataOption, JsonOption, MusicOption, StoreOption
 
 app = typer.Typer(no_args_is_help=True)
+WorkersOption = typer.Option(os.cpu_count() or 1, min=1, help="Processes.", show_default="one a core")
 
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
 
 
 @app.command()
 def prepare(
+    config: Path = typer.Argument(
+        "training/configs/data_stage.toml", help="Which clips: a TOML file, see training/configs/data_*.toml."
+    ),
     data: Path = DataOption,
     store: Path = StoreOption,
-    workers: int = typer.Option(2, min=1, help="Processes."),
+    music: Path = MusicOption,
+    workers: int = WorkersOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Read the recordings, bring them to our skeleton at 30 frames a second, and store them; resumes."""
-    from soulstream_training.data.prepare import prepare_cmu
+    """Read the recordings, bring them to our skeleton at 30 frames a second, and store them; resumes.
 
+    A recording that cannot be used is left out with its reason, and the rest of the set goes on.
+
+    Example:
+      soulstream-train data prepare training/configs/data_open.toml --store .cache/open --json
+    """
+    from soulstream_training.data.prepare import prepare as prepare_all
+    from soulstream_training.data.recipe import read_recipe
+    from soulstream_training.data.summary import summarise
+
+    started_ns = monotonic_ns()
+    recipe = read_recipe(config)
     with _progress() as progress:
-        entries = prepare_cmu(data, store, workers, progress)
+        prepared = prepare_all(recipe, data, store, workers, progress)
+    seconds = (monotonic_ns() - started_ns) / 1e9
+    numbers = {"clips": len(prepared.entries), "left_out": len(prepared.left_out), "seconds_taken": round(seconds, 1)}
+    numbers |= summarise(store, music, recipe)
+    for item in prepared.left_out:
+        console.print(f"left out: {item.clip_id}: {item.reason}", markup=False)
+    console.print(
+        f"{numbers['clips']} clips, {numbers['minutes']} minutes, {numbers['windows']} windows, "
+        f"{numbers['left_out']} left out, {numbers['leaks']} leaks"
+    )
     if as_json:
-        print_json({"clips": len(entries), "minutes": round(sum(e.num_frames for e in entries) / 1800, 1)})
+        print_json(numbers)
 
 
 @app.command()
@@ -42,7 +75,7 @@ def music(
     store: Path = StoreOption,
     out: Path = MusicOption,
     renderings: int = typer.Option(6, min=1, help="Renderings of each clip."),
-    workers: int = typer.Option(2, min=1, help="Processes."),
+    workers: int = WorkersOption,
     as_json: bool = JsonOption,
 ) -> None:
     """Render music that fits the motion, and keep what the engine hears of it. Finished renderings are kept.
@@ -57,3 +90,77 @@ def music(
     if as_json:
         minutes = round(sum(e.num_frames for e in paired) / 1800, 1)
         print_json({"renderings": len(entries), "paired": len(paired), "minutes": minutes})
+
+
+@app.command()
+def report(
+    out: Path = typer.Option("report", "--out", help="Folder for index.html and report.pdf."),
+    store: Path = StoreOption,
+    music: Path = MusicOption,
+    weights: Path | None = typer.Option(
+        None, "--weights", help="Folder of a tokenizer's weights, to count its codes.", show_default="no codes"
+    ),
+    as_json: bool = JsonOption,
+) -> None:
+    """Describe a prepared set as a page and as a document to print: who dances, how, how well it was captured.
+
+    Example:
+      soulstream-train data report --store .cache/open --out report --weights training/checkpoints
+    """
+    from soulstream_training.data.report import write_report
+
+    tokenizer = None
+    if weights is not None:
+        from soulstream_training.recipes.hrvq import load_hrvq
+
+        tokenizer = load_hrvq(weights)
+    with _progress() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_step(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        numbers = write_report(store, music if music.is_dir() else None, out, tokenizer=tokenizer, on_step=on_step)
+    console.print(f"{numbers['html']} and {numbers['pdf']}", markup=False)
+    if as_json:
+        print_json(numbers)
+
+
+@app.command()
+def retarget(
+    recording: Path = typer.Argument(help="BVH file."),
+    joint_map: str = typer.Option(
+        "", "--map", help="Joint map of its skeleton.", show_default="the one that fits best"
+    ),
+    out: Path = typer.Option("retargeted.npz", "--out", help="npz to write: root_m, joint_wxyz, captured, fps."),
+    unit_cm: float = typer.Option(1.0, min=0.001, help="Centimetres of a unit of length in the file."),
+    up_axis: str = typer.Option("Y", help="Axis that points up in the file: Y or Z."),
+    rest_frame: int | None = typer.Option(None, help="Frame that stands upright.", show_default="the zero pose"),
+) -> None:
+    """Put one BVH on our skeleton at 30 frames a second.
+
+    Example:
+      soulstream-train data retarget dance.bvh --map mixamo --out dance.npz
+    """
+    import numpy as np
+
+    from soulstream_engine.clock import FPS
+    from soulstream_training.data.bvh import read_bvh
+    from soulstream_training.data.named_retarget import retarget_named
+    from soulstream_training.data.resample import to_frames
+    from soulstream_training.data.sources import best_map
+
+    with console.status("Reading and retargeting"):
+        read = read_bvh(recording, unit_m=0.01 * unit_cm, up_axis=up_axis)
+        found = best_map(read, joint_map)
+        motion, captured = retarget_named(read, found, rest_frame=rest_frame)
+        framed = to_frames(motion, read.fps)
+    partial = out.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, root_m=framed.root_m, joint_wxyz=framed.joint_wxyz, captured=captured, fps=np.int32(FPS))
+    partial.replace(out)
+    console.print(
+        f"{out}: {len(framed.root_m)} frames by map {found.name}, {int(captured.sum())} joints captured", markup=False
+    )

@@ -39,6 +39,10 @@ class ClipRow:
         performer: Performer label.
         style: Style label.
         bad_frames: Half-open ranges to repair or mask, ascending.
+        unit_m: Metres of a unit of length in the file, where the format does not say; a hundredth if the table has no
+            such column.
+        up_axis: ``Y`` or ``Z``; ``Y`` if the table has no such column.
+        licence: Licence id, or empty.
     """
 
     clip_id: str
@@ -54,6 +58,9 @@ class ClipRow:
     performer: str
     style: str
     bad_frames: tuple[tuple[int, int], ...]
+    unit_m: float = 0.01
+    up_axis: str = "Y"
+    licence: str = ""
 
 
 def read_clips(path: Path) -> tuple[ClipRow, ...]:
@@ -140,6 +147,9 @@ class _Record:
             performer=self._text("performer"),
             style=self._text("style"),
             bad_frames=self._ranges("bad_frames", num_frames),
+            unit_m=0.01 * self._number("unit_cm", float, 0.001, 1000.0) if self._text("unit_cm") else 0.01,
+            up_axis=self._choice("up_axis", ("Y", "Z")) if self._text("up_axis") else "Y",
+            licence=self._text("licence"),
         )
 
     def _refuse(self, column: str, message: str) -> ConfigError:

@@ -1,121 +1,201 @@
-"""Turns raw recordings into the motion store: read, pose, retarget, 30 fps, one npz a clip.
+"""Turns raw recordings into the motion store: read, retarget, 30 fps, judge, one npz a clip.
 
-Resumable: a clip whose inputs have not changed is not made again. Not for reading the store (``store.py``).
+A recording that cannot be used is left out with its reason, and the rest of the set goes on. Resumable: a clip whose
+inputs have not changed is not made again. A worker holds one recording at a time. Not for reading the store
+(``store``), single formats (``sources``) or music (``music_dataset``).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from soulstream_engine.errors import ConfigError
-from soulstream_engine.motion.skeleton import REST_OFFSETS_M
-from soulstream_training.data.amc import read_amc
-from soulstream_training.data.asf import MotionFileError, forward_kinematics, read_asf
+from soulstream_engine.motion.representation import CONTACT, encode_body
+from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, REST_OFFSETS_M, forward_kinematics
+from soulstream_training.data.asf import MotionFileError
 from soulstream_training.data.clips import ClipRow, read_clips
-from soulstream_training.data.resample import to_frames
-from soulstream_training.data.retarget import retarget
+from soulstream_training.data.motion_quality import QualityReport, foot_slide, reject_reason, report_quality
+from soulstream_training.data.recipe import ClipSettings, DataRecipe
+from soulstream_training.data.resample import FramedMotion, source_times, to_frames
+from soulstream_training.data.sources import CMU_FORMAT, Source, inputs_of, read_source, source_feet_m
 from soulstream_training.data.store import INDEX_NAME, ClipEntry, clip_path, read_index, save_clip, write_index
 
+LEFT_OUT_NAME = "left_out.json"
 PREPARE_VERSION = "4"
 """Raise it when the code changes what a clip looks like; every clip is then made again."""
 
-CMU_FORMAT = "amc+asf"
-TABLE_NAME = "clips.csv"
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A clip that is not in the store, and why."""
+
+    clip_id: str
+    reason: str
 
 
-def prepare_cmu(data_dir: Path, out_dir: Path, workers: int = 2, progress: Progress | None = None) -> list[ClipEntry]:
-    """Prepares every Acclaim clip of the clip table, all splits.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of a clip table: ``entries`` of the store's index in table order, and what was ``left_out``."""
+
+    entries: tuple[ClipEntry, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a worker needs to make one clip."""
+
+    data_dir: Path
+    out_dir: Path
+    row: ClipRow
+    settings: ClipSettings
+    input_hash: str
+
+
+def prepare(
+    recipe: DataRecipe, data_dir: Path, out_dir: Path, workers: int = 2, progress: Progress | None = None
+) -> Prepared:
+    """Prepares every clip of the table that the recipe takes.
 
     Args:
-        data_dir: Folder with ``clips.csv`` and the recordings.
+        recipe: Which clips, and how good they have to be.
+        data_dir: Folder with the table and the recordings.
         out_dir: Store to write; created if missing. Clips already there and unchanged are kept.
         workers: Processes; 1 works in this process.
         progress: Progress display to report to.
 
     Returns:
-        The entries of the store's index, in table order.
+        The clips of the store and those left out, each with its reason.
 
     Raises:
-        ConfigError: If the table is wrong or a clip cannot be used; all others are made first, then every bad
-            one is listed.
+        ConfigError: If the table is wrong, or the recipe names clips that it has not.
     """
-    rows = [row for row in read_clips(data_dir / TABLE_NAME) if row.format == CMU_FORMAT]
+    table = read_clips(data_dir / recipe.table)
+    unknown = sorted(set(recipe.clips) - {row.clip_id for row in table})
+    if unknown:
+        message = f"The recipe names clips {unknown} that {recipe.table} has not."
+        raise ConfigError("CLIP_UNKNOWN", message, "Correct their names.")
+    rows = [row for row in table if _is_taken(row, recipe)]
     out_dir.mkdir(parents=True, exist_ok=True)
-    known = {entry.clip_id: entry for entry in _known(out_dir)}
-    entries: dict[str, ClipEntry] = {}
-    failures: list[str] = []
-    todo = []
+    known = {entry.clip_id: entry for entry in read_index(out_dir)} if (out_dir / INDEX_NAME).is_file() else {}
+    made: dict[str, ClipEntry] = {}
+    left_out: dict[str, str] = {}
+    jobs = []
     for row in rows:
+        settings = recipe.clips.get(row.clip_id, ClipSettings())
         try:
-            input_hash = hash_inputs(data_dir, row)
+            input_hash = hash_inputs(data_dir, row, settings)
         except MotionFileError as error:
-            failures.append(f"{row.clip_id}: {error}")
+            left_out[row.clip_id] = str(error)
             continue
         old = known.get(row.clip_id)
         if old and old.input_hash == input_hash and clip_path(out_dir, row.clip_id).is_file():
-            entries[row.clip_id] = _describe(row, input_hash, old.num_frames, old.num_clean_frames)
+            made[row.clip_id] = _described(row, old)
         else:
-            todo.append((row, input_hash))
-    task = progress.add_task("Preparing motion", total=len(rows), completed=len(entries)) if progress else None
-    for row, input_hash, outcome in _run(data_dir, out_dir, todo, workers):
+            jobs.append(_Job(data_dir, out_dir, row, settings, input_hash))
+    done = len(made) + len(left_out)
+    task = progress.add_task("Preparing motion", total=len(rows), completed=done) if progress else None
+    for clip_id, outcome in _run(jobs, workers):
         if isinstance(outcome, str):
-            failures.append(f"{row.clip_id}: {outcome}")
+            left_out[clip_id] = outcome
         else:
-            entries[row.clip_id] = _describe(row, input_hash, *outcome)
-            write_index(out_dir, _in_order(rows, entries))
+            made[clip_id] = outcome
+            write_index(out_dir, [made[row.clip_id] for row in rows if row.clip_id in made])
         if progress and task is not None:
             progress.advance(task)
-    write_index(out_dir, _in_order(rows, entries))
-    if failures:
-        raise ConfigError(
-            "MOTION_FILES_INVALID",
-            f"{len(failures)} of {len(rows)} clips cannot be used:\n  " + "\n  ".join(sorted(failures)) + "\n",
-            f"Replace the files or take the clips out of {TABLE_NAME}.",
+    limits = recipe.quality.limits()
+    for entry in list(made.values()):
+        report = QualityReport(
+            entry.foot_slide_mps, entry.jitter_mps3, 0.0, entry.limit_share, entry.floor_penetration_m
         )
-    return _in_order(rows, entries)
+        reason = reject_reason(report, limits) if entry.num_clean_frames else "no clean stretch is long enough"
+        if reason:
+            left_out[entry.clip_id] = reason
+            del made[entry.clip_id]
+    entries = [made[row.clip_id] for row in rows if row.clip_id in made]
+    write_index(out_dir, entries)
+    missing = [LeftOut(row.clip_id, left_out[row.clip_id]) for row in rows if row.clip_id in left_out]
+    _write_left_out(out_dir, missing)
+    return Prepared(tuple(entries), tuple(missing))
 
 
-def prepare_clip(data_dir: Path, out_dir: Path, row: ClipRow) -> tuple[int, int]:
-    """Reads, retargets, resamples and saves one clip.
+def _write_left_out(out_dir: Path, missing: list[LeftOut]) -> None:
+    """Keep the reasons beside the index, for the report; whole or not at all."""
+    partial = out_dir / f"{LEFT_OUT_NAME}.partial"
+    partial.write_text(json.dumps({"left_out": [asdict(item) for item in missing]}, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, out_dir / LEFT_OUT_NAME)
+
+
+def prepare_clip(
+    data_dir: Path, out_dir: Path, row: ClipRow, settings: ClipSettings, input_hash: str = ""
+) -> ClipEntry:
+    """Reads, retargets, resamples, measures and saves one clip.
 
     Args:
         data_dir: Folder with the recordings.
         out_dir: The store.
         row: The clip.
+        settings: What the table cannot say of it.
+        input_hash: Hash of everything that it is made from.
 
     Returns:
-        Number of frames at 30 fps, and how many of them lie in clean segments.
+        Its line of the index.
 
     Raises:
         MotionFileError: If a file cannot be used or has not the frames the table says.
+        ConfigError: If its format, joint map or rate cannot be used.
     """
-    path = data_dir / row.path
-    skeleton = read_asf(data_dir / _skeleton(row))
-    channels = read_amc(path, skeleton)
-    if len(channels) != row.num_frames:
-        raise MotionFileError(
-            "MOTION_FRAME_COUNT",
-            f"{path.name} has {len(channels)} frames, {TABLE_NAME} says {row.num_frames}.",
-            "Fetch the file again or correct the table.",
-        )
-    motion = retarget(skeleton, forward_kinematics(skeleton, channels))
-    framed = to_frames(motion, row.true_fps, row.bad_frames)
-    save_clip(out_dir, row.clip_id, root_m=framed.root_m, joint_wxyz=framed.joint_wxyz, segments=framed.segments)
-    return len(framed.root_m), int((framed.segments[:, 1] - framed.segments[:, 0]).sum())
+    source = read_source(data_dir, row, map_name=settings.joint_map, rest_frame=settings.rest_frame)
+    framed = to_frames(source.motion, row.true_fps, row.bad_frames)
+    save_clip(
+        out_dir,
+        row.clip_id,
+        root_m=framed.root_m,
+        joint_wxyz=framed.joint_wxyz,
+        segments=framed.segments,
+        captured=source.captured,
+    )
+    report, source_slide = _measure(framed, source, row.true_fps)
+    return _described(
+        row,
+        ClipEntry(
+            clip_id=row.clip_id,
+            input_hash=input_hash,
+            split=row.split,
+            pairing_class=row.pairing_class,
+            style=row.style,
+            tempo_bpm=row.tempo_bpm,
+            partner_id=row.partner_id,
+            performer=row.performer,
+            num_frames=len(framed.root_m),
+            num_clean_frames=int((framed.segments[:, 1] - framed.segments[:, 0]).sum()),
+            foot_slide_mps=report.foot_slide_mps,
+            source_slide_mps=source_slide,
+            jitter_mps3=report.jitter_mps3,
+            limit_share=report.limit_share,
+            floor_penetration_m=report.floor_penetration_m,
+        ),
+    )
 
 
-def hash_inputs(data_dir: Path, row: ClipRow) -> str:
-    """Hash of everything a prepared clip depends on: both files, the table's facts, our skeleton, the code version.
+def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings) -> str:
+    """Hash of everything a prepared clip depends on: its files, the table's facts, our skeleton, the code version.
 
     Args:
         data_dir: Folder with the recordings.
         row: The clip.
+        settings: What the table cannot say of it.
 
     Returns:
         Hexadecimal SHA-256.
@@ -125,8 +205,10 @@ def hash_inputs(data_dir: Path, row: ClipRow) -> str:
     """
     digest = hashlib.sha256()
     digest.update(f"{PREPARE_VERSION}|{row.true_fps}|{row.num_frames}|{row.bad_frames}|".encode())
+    if row.format != CMU_FORMAT:
+        digest.update(f"{row.format}|{row.unit_m}|{row.up_axis}|{settings.model_dump_json()}|".encode())
     digest.update(REST_OFFSETS_M.tobytes())
-    for path in (data_dir / row.path, data_dir / _skeleton(row)):
+    for path in inputs_of(data_dir, row):
         try:
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -137,55 +219,69 @@ def hash_inputs(data_dir: Path, row: ClipRow) -> str:
     return digest.hexdigest()
 
 
-def _run(
-    data_dir: Path, out_dir: Path, todo: list[tuple[ClipRow, str]], workers: int
-) -> Iterator[tuple[ClipRow, str, tuple[int, int] | str]]:
-    """Prepares clips, in this process or several, yielding each as it is done; text instead of counts is a failure."""
-    if workers <= 1 or len(todo) <= 1:
-        for row, input_hash in todo:
-            yield row, input_hash, _attempt(data_dir, out_dir, row)
-        return
-    # Fresh processes: forking one that has threads (progress display, torch) can dead-lock.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        jobs: dict[Future[tuple[int, int] | str], tuple[ClipRow, str]] = {
-            pool.submit(_attempt, data_dir, out_dir, row): (row, input_hash) for row, input_hash in todo
-        }
-        for job in as_completed(jobs):
-            yield *jobs[job], job.result()
+def _is_taken(row: ClipRow, recipe: DataRecipe) -> bool:
+    return (not recipe.formats or row.format in recipe.formats) and (not recipe.splits or row.split in recipe.splits)
 
 
-def _attempt(data_dir: Path, out_dir: Path, row: ClipRow) -> tuple[int, int] | str:
-    try:
-        return prepare_clip(data_dir, out_dir, row)
-    except MotionFileError as error:
-        return str(error)  # as text, because our errors do not survive the way between processes
-
-
-def _skeleton(row: ClipRow) -> Path:
-    if row.skeleton is None:
-        raise MotionFileError("MOTION_SKELETON_MISSING", f"{row.clip_id} has no skeleton.", f"Name it in {TABLE_NAME}.")
-    return Path(row.skeleton)
-
-
-def _known(out_dir: Path) -> Iterable[ClipEntry]:
-    return read_index(out_dir) if (out_dir / INDEX_NAME).is_file() else ()
-
-
-def _describe(row: ClipRow, input_hash: str, num_frames: int, num_clean_frames: int) -> ClipEntry:
-    return ClipEntry(
-        clip_id=row.clip_id,
-        input_hash=input_hash,
+def _described(row: ClipRow, entry: ClipEntry) -> ClipEntry:
+    """The entry with what the table says now: labels may change without the motion being made again."""
+    return replace(
+        entry,
         split=row.split,
         pairing_class=row.pairing_class,
         style=row.style,
         tempo_bpm=row.tempo_bpm,
         partner_id=row.partner_id,
         performer=row.performer,
-        num_frames=num_frames,
-        num_clean_frames=num_clean_frames,
+        format=row.format,
+        licence=row.licence,
     )
 
 
-def _in_order(rows: list[ClipRow], entries: dict[str, ClipEntry]) -> list[ClipEntry]:
-    return [entries[row.clip_id] for row in rows if row.clip_id in entries]
+def _measure(framed: FramedMotion, source: Source, source_fps: float) -> tuple[QualityReport, float]:
+    """Quality over the clean segments, and the foot slide of the recording itself in the same frames, in m/s."""
+    body = framed.joint_wxyz[:, :NUM_BODY_JOINTS]
+    joints_m = forward_kinematics(framed.root_m, body)
+    contacts = encode_body(framed.root_m, body)[:, CONTACT] > 0.5 if len(body) > 1 else np.zeros((0, 4), np.bool_)
+    feet = source_feet_m(source)
+    if feet is not None:
+        feet = feet[np.round(source_times(len(feet), source_fps)).astype(np.int64)]
+    reports, weights, slides = [], [], []
+    for start, stop in framed.segments.tolist():
+        planted = contacts[start : stop - 1]
+        reports.append(report_quality(joints_m[start:stop], planted))
+        weights.append(stop - start)
+        slides.append(0.0 if feet is None else foot_slide(feet[start:stop], planted & _is_known(feet[start:stop])))
+    if not reports:
+        return QualityReport(0.0, 0.0, 0.0, 0.0, 0.0), 0.0
+    share = np.array(weights) / sum(weights)
+    means = [
+        float(share @ [getattr(report, name) for report in reports]) for name in QualityReport.__dataclass_fields__
+    ]
+    return QualityReport(*means), float(share @ slides)
+
+
+def _is_known(feet: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[N - 1, 4] whether a joint of the recording's feet was captured."""
+    return np.asarray(np.isfinite(feet[:-1]).all(axis=-1))
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[str, ClipEntry | str]]:
+    """Prepares clips, in this process or several, yielding each as it is done; text instead of an entry is a reason."""
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job.row.clip_id, _attempt(job)
+        return
+    # Fresh processes: forking one that has threads (progress display, torch) can dead-lock.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        running = {pool.submit(_attempt, job): job.row.clip_id for job in jobs}
+        for future in as_completed(running):
+            yield running[future], future.result()
+
+
+def _attempt(job: _Job) -> ClipEntry | str:
+    try:
+        return prepare_clip(job.data_dir, job.out_dir, job.row, job.settings, job.input_hash)
+    except ConfigError as error:
+        return str(error)  # as text, because our errors do not survive the way between processes

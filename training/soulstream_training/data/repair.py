@@ -89,7 +89,8 @@ def repair(
             if stop - start - 2 * margin > longest_s * source_fps:
                 is_good[start:stop] = False
 
-    bridge(list(bad_frames), list(range(22)), moves_root=True, longest_s=LONGEST_REPAIR_S["pop"])
+    everything = list(range(motion.joint_wxyz.shape[1]))
+    bridge(list(bad_frames), everything, moves_root=True, longest_s=LONGEST_REPAIR_S["pop"])
     for limb in _LIMBS:
         flips = find_flips(fixed.joint_wxyz[:, [JOINT_INDEX[name] for name in limb.triggers]], source_fps)
         longest_s = LONGEST_REPAIR_S["flip"] if limb.is_needed else np.inf

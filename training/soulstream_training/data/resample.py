@@ -1,4 +1,4 @@
-"""Brings a body motion to 30 fps: repair, low-pass without delay, decimation, floor, and the clean segments.
+"""Brings a motion to 30 fps: repair, low-pass without delay, a new rate, floor, and the clean segments.
 
 Letters: ``T`` source frames, ``N`` frames at 30 fps, ``S`` segments. Ranges are half-open.
 """
@@ -34,6 +34,9 @@ lets a few bad frames decide, and left a tenth of the CMU clips floating by 2 to
 LIFT_FRAMES = 9
 """Frames over which a lift out of the floor comes and goes, odd (ours)."""
 
+MIN_SOURCE_FPS = 20.0
+"""Slower recordings are refused (ours; hand-keyed clips have 24)."""
+
 MAX_JOINT_SPEED_MPS = 12.0
 """Frames with a faster joint are left out as tracking errors (ours; a thrown punch is about 10 m/s)."""
 
@@ -47,7 +50,7 @@ class FramedMotion:
 
     Attributes:
         root_m: [N, 3] float32, pelvis in metres, the floor at y = 0.
-        joint_wxyz: [N, 22, 4] float32, parent-local unit rotations with continuous signs.
+        joint_wxyz: [N, J, 4] float32, J = 22 or 52, parent-local unit rotations with continuous signs.
         segments: [S, 2] int32, clean half-open ranges of frames.
     """
 
@@ -64,28 +67,34 @@ def to_frames(motion: BodyMotion, source_fps: float, bad_frames: tuple[tuple[int
 
     Args:
         motion: Motion at the source rate, T frames.
-        source_fps: Source rate, a multiple of 30.
+        source_fps: Source rate, at least 20.
         bad_frames: Half-open ranges of source frames known to be bad.
 
     Returns:
-        The motion at 30 fps, ``ceil(T / (source_fps / 30))`` frames.
+        The motion at 30 fps, as many frames as lie within the clip: ``ceil(T / (source_fps / 30))`` where the rate is a
+        multiple of 30; other rates are interpolated.
 
     Raises:
-        ConfigError: If the rate is not a multiple of 30.
+        ConfigError: If the rate is below 20.
     """
-    step = round(source_fps / FPS)
-    if step < 1 or abs(step * FPS - source_fps) > 1e-6:
+    if source_fps < MIN_SOURCE_FPS:
         raise ConfigError(
             "MOTION_RATE_UNSUPPORTED",
-            f"A source rate of {source_fps} frames a second is not a multiple of {FPS}.",
-            "Interpolate the recording to 60 or 120 frames a second first.",
+            f"A source rate of {source_fps} frames a second is below {MIN_SOURCE_FPS}.",
+            "Correct the rate, or leave the recording out: fast moves are lost in it.",
         )
     fixed, is_good = repair(motion, source_fps, bad_frames)
     root_m, joint_wxyz = fixed.root_m, fixed.joint_wxyz
-    if step > 1:
+    if source_fps > FPS:
         root_m = low_pass(root_m, source_fps)
         joint_wxyz = np.asarray(rotations.normalize(low_pass(joint_wxyz, source_fps)))
-    root_m, joint_wxyz, is_clean = root_m[::step].copy(), joint_wxyz[::step], is_good[::step].copy()
+    at = source_times(len(root_m), source_fps)
+    before, share = np.floor(at).astype(np.int64), at - np.floor(at)
+    after = np.minimum(before + (share > 0.0), len(root_m) - 1)
+    is_clean = is_good[before] & is_good[after]
+    root_m = root_m[before] + (root_m[after] - root_m[before]) * share[:, None]
+    between = rotations.slerp(joint_wxyz[before], joint_wxyz[after], share[:, None])
+    joint_wxyz = np.asarray(rotations.continuous(between), dtype=np.float64)
 
     joints_m = forward_kinematics(root_m, joint_wxyz)
     too_fast = np.linalg.norm(np.diff(joints_m, axis=0), axis=-1).max(axis=-1) * FPS > MAX_JOINT_SPEED_MPS
@@ -94,6 +103,14 @@ def to_frames(motion: BodyMotion, source_fps: float, bad_frames: tuple[tuple[int
     root_m[:, 1] -= floor_height(joints_m)
     root_m[:, 1] += lift(root_m, joint_wxyz)
     return FramedMotion(root_m.astype(np.float32), joint_wxyz.astype(np.float32), _runs(is_clean))
+
+
+def source_times(num_frames: int, source_fps: float) -> FloatArray:
+    """Where the frames at 30 fps lie among those of the source: [N] float64, 0 .. num_frames - 1."""
+    last = (num_frames - 1) / source_fps * FPS
+    at = np.arange(int(np.floor(last + 1e-6)) + 1) * (source_fps / FPS)
+    nearest = np.round(at)
+    return np.minimum(np.where(np.abs(at - nearest) < 1e-6, nearest, at), num_frames - 1.0)
 
 
 def low_pass(values: FloatArray, source_fps: float) -> FloatArray:

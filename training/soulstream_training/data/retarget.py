@@ -77,14 +77,14 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
     world[:, JOINT_INDEX["spine2"]] = rotations.slerp(waist, chest, 0.5)
     world[:, JOINT_INDEX["spine3"]] = chest
     world[:, JOINT_INDEX["neck"]] = rotations.slerp(source.world("lowerneck"), source.world("upperneck"), 0.5)
-    world[:, JOINT_INDEX["head"]] = _steady_head(chest, source.world("head"))
+    world[:, JOINT_INDEX["head"]] = steady_head(chest, source.world("head"))
     for side in ("left", "right"):
         leg = source.leg_frame(side)
         for joint, bone in _LEG.items():
             world[:, JOINT_INDEX[f"{side}_{joint}"]] = rotations.multiply(source.world(side[0] + bone), leg)
         arm = source.arm_frame(side)
         elbow = np.asarray(rotations.multiply(source.world(side[0] + "radius"), arm), dtype=np.float64)
-        twist, swing = _soft_wrist(_relative(elbow, source.world(side[0] + "hand")))
+        twist, swing = soft_wrist(_relative(elbow, source.world(side[0] + "hand")))
         forearm = rotations.multiply(elbow, _about_x(twist * FOREARM_SHARE))
         world[:, JOINT_INDEX[f"{side}_collar"]] = source.world(side[0] + "clavicle")
         world[:, JOINT_INDEX[f"{side}_shoulder"]] = rotations.multiply(source.world(side[0] + "humerus"), arm)
@@ -188,7 +188,7 @@ def _shorten(wxyz: FloatArray, limit_rad: float) -> FloatArray:
     return np.asarray(Rotation.from_rotvec(vector).as_quat(scalar_first=True))
 
 
-def _steady_head(chest: FloatArray, head: FloatArray) -> FloatArray:
+def steady_head(chest: FloatArray, head: FloatArray) -> FloatArray:
     """Head rotations [T, 4] with the clip's mean against the chest limited: moving is kept, a wrong zero is not."""
     relative = _relative(chest, head)
     mean = _mean(relative)
@@ -209,7 +209,7 @@ def _fold(angle_rad: FloatArray, limit: float) -> FloatArray:
     return np.where(angle_rad <= limit, angle_rad, limit * (np.pi - angle_rad) / (np.pi - limit))
 
 
-def _soft_wrist(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
+def soft_wrist(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Twist [T] and swing [T, 4] of a hand against its forearm, zero error removed and kept in the human range."""
     mean_twist, mean_swing = _twist_swing(_mean(relative))
     kept_twist = np.clip(mean_twist, -WRIST_MEAN_LIMITS_RAD[0], WRIST_MEAN_LIMITS_RAD[0])

@@ -1,6 +1,10 @@
 """The motion store: one npz a clip and ``index.json``; what training reads instead of raw recordings.
 
-Not for making it (``prepare.py``). Letters: ``N`` frames at 30 fps, ``S`` clean segments.
+Not for making it (``prepare.py``). Each npz holds plain arrays: ``root_m`` [N, 3], ``joint_wxyz`` [N, 22, 4],
+``segments`` [S, 2], ``captured`` [52] and, where fingers were captured, ``finger_wxyz`` [N, 30, 4]. Files are only ever
+replaced whole, so any number of training processes may read them.
+
+Letters: ``N`` frames at 30 fps, ``S`` clean segments.
 """
 
 from __future__ import annotations
@@ -18,10 +22,10 @@ from numpy.typing import NDArray
 from soulstream_engine.bundle import read_arrays
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.representation import encode_body
-from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS
+from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, NUM_JOINTS
 from soulstream_training.data.clips import PAIRING_CLASSES, SPLITS
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 """Version of the layout on disk."""
 
 INDEX_NAME = "index.json"
@@ -47,6 +51,13 @@ class ClipEntry:
         performer: Performer label.
         num_frames: Frames at 30 fps.
         num_clean_frames: Frames inside clean segments.
+        format: Format of the recording, as in the clip table.
+        licence: Licence id, as in the clip table.
+        foot_slide_mps: Mean horizontal speed of planted feet, metres a second.
+        source_slide_mps: The same of the recording's own feet in the same frames, scaled; 0 where it has none.
+        jitter_mps3: Mean jerk of the joints, metres a second cubed.
+        limit_share: Share of clean frames with a joint beyond what a human can do.
+        floor_penetration_m: 99th percentile of how far a joint is under the floor, metres.
     """
 
     clip_id: str
@@ -59,6 +70,13 @@ class ClipEntry:
     performer: str
     num_frames: int
     num_clean_frames: int
+    format: str = ""
+    licence: str = ""
+    foot_slide_mps: float = 0.0
+    source_slide_mps: float = 0.0
+    jitter_mps3: float = 0.0
+    limit_share: float = 0.0
+    floor_penetration_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +88,16 @@ class Clip:
         root_m: [N, 3] float32, pelvis in metres, floor at 0.
         joint_wxyz: [N, 22, 4] float32, parent-local unit rotations, joint 0 in the world.
         segments: [S, 2] int32, half-open ranges of clean frames.
+        captured: [52] bool, joints that were captured; the others follow their parent and are nobody's motion.
+        finger_wxyz: [N, 30, 4] float32, parent-local rotations of joints 22..51, or ``None`` without fingers.
     """
 
     entry: ClipEntry
     root_m: NDArray[np.float32]
     joint_wxyz: NDArray[np.float32]
     segments: NDArray[np.int32]
+    captured: NDArray[np.bool_]
+    finger_wxyz: NDArray[np.float32] | None = None
 
 
 def body_rows(clip: Clip) -> list[NDArray[np.float32]]:
@@ -133,7 +155,10 @@ def load_clip(folder: Path, entry: ClipEntry) -> Clip:
         "root_m": ((num_frames, 3), np.float32),
         "joint_wxyz": ((num_frames, NUM_BODY_JOINTS, 4), np.float32),
         "segments": ((len(arrays.get("segments", ())), 2), np.int32),
+        "captured": ((NUM_JOINTS,), np.bool_),
     }
+    if "finger_wxyz" in arrays:
+        expected["finger_wxyz"] = ((num_frames, NUM_JOINTS - NUM_BODY_JOINTS, 4), np.float32)
     for name, (shape, dtype) in expected.items():
         if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != dtype:
             found = f"{arrays[name].dtype}{list(arrays[name].shape)}" if name in arrays else "nothing"
@@ -143,7 +168,14 @@ def load_clip(folder: Path, entry: ClipEntry) -> Clip:
     flat = arrays["segments"].ravel()
     if len(flat) and (flat[0] < 0 or flat[-1] > num_frames or (np.diff(flat) < 0).any()):
         raise _refuse(path, f"has segments out of order or outside of {num_frames} frames")
-    return Clip(entry, arrays["root_m"], arrays["joint_wxyz"], arrays["segments"])
+    return Clip(
+        entry=entry,
+        root_m=arrays["root_m"],
+        joint_wxyz=arrays["joint_wxyz"],
+        segments=arrays["segments"],
+        captured=arrays["captured"],
+        finger_wxyz=arrays.get("finger_wxyz"),
+    )
 
 
 def save_clip(
@@ -153,6 +185,7 @@ def save_clip(
     root_m: NDArray[np.float32],
     joint_wxyz: NDArray[np.float32],
     segments: NDArray[np.int32],
+    captured: NDArray[np.bool_] | None = None,
 ) -> None:
     """Writes the arrays of one clip, whole or not at all.
 
@@ -160,13 +193,24 @@ def save_clip(
         folder: The store.
         clip_id: Plain name of the clip.
         root_m: [N, 3] float32.
-        joint_wxyz: [N, 22, 4] float32.
+        joint_wxyz: [N, 22 or 52, 4] float32.
         segments: [S, 2] int32.
+        captured: [52] bool; all joints of ``joint_wxyz`` if ``None``.
     """
     path = clip_path(folder, clip_id)
+    if captured is None:
+        captured = np.arange(NUM_JOINTS) < joint_wxyz.shape[1]
+    arrays: dict[str, NDArray[Any]] = {
+        "root_m": root_m,
+        "joint_wxyz": joint_wxyz[:, :NUM_BODY_JOINTS],
+        "segments": segments,
+    }
+    arrays["captured"] = captured
+    if joint_wxyz.shape[1] == NUM_JOINTS:
+        arrays["finger_wxyz"] = joint_wxyz[:, NUM_BODY_JOINTS:]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:
-        np.savez(stream, root_m=root_m, joint_wxyz=joint_wxyz, segments=segments)
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
     os.replace(partial, path)
 
 
@@ -233,7 +277,8 @@ def _entry(path: Path, number: int, record: Any) -> ClipEntry:
         entry = ClipEntry(**record)
     except TypeError as error:
         raise _refuse(path, f"entry {number} has other fields than expected ({error})") from error
-    texts = (entry.clip_id, entry.input_hash, entry.style, entry.partner_id, entry.performer)
+    labels = (entry.style, entry.partner_id, entry.performer, entry.format, entry.licence)
+    texts = (entry.clip_id, entry.input_hash, *labels)
     counts = (entry.num_frames, entry.num_clean_frames)
     if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):
         raise _refuse(path, f"entry {number} has a field of the wrong type")

@@ -46,9 +46,7 @@ def random_plans(bundle: Bundle, seed: int, control: Control) -> PlanSource | No
     return source
 
 
-def bundle_renderer(
-    path: Path | None, *, control: Control = Control.NONE, seconds: float = 0.0
-) -> Render:
+def bundle_renderer(path: Path | None, *, control: Control = Control.NONE, seconds: float = 0.0) -> Render:
     """A function from a sound file and a seed to the joints [T, 52, 3] of the dance.
 
     Args:

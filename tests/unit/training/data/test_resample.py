@@ -111,7 +111,25 @@ def test_errors_at_the_ends_are_held():
     assert len(everything.segments) == 0
 
 
-def test_rates_that_do_not_divide_are_refused():
+@pytest.mark.parametrize("fps", [24.0, 100.0, 119.88])
+def test_any_rate_becomes_thirty_frames_of_the_same_motion(fps):
+    t = np.arange(round(4 * fps)) / fps
+    root_m = np.stack([0.1 * np.sin(2 * np.pi * t), np.full_like(t, 0.95), 0.0 * t], axis=1)
+    joints = np.tile([1.0, 0.0, 0.0, 0.0], (len(t), 22, 1))
+    turn = 0.5 * np.sin(2 * np.pi * t)
+    joints[:, JOINT_INDEX["left_shoulder"]] = rotations.from_axis_angle([0, 0, 1.0], turn)
+    framed = to_frames(BodyMotion(root_m, joints), fps)
+    then = np.arange(len(framed.root_m)) / 30
+    assert then[-1] <= t[-1] < then[-1] + 1 / 30
+    inside = slice(5, -5)
+    np.testing.assert_allclose(framed.root_m[inside, 0], 0.1 * np.sin(2 * np.pi * then)[inside], atol=0.003)
+    expected = rotations.from_axis_angle([0, 0, 1.0], 0.5 * np.sin(2 * np.pi * then))
+    found = framed.joint_wxyz[:, JOINT_INDEX["left_shoulder"]]
+    assert rotations.angle_between(found, expected)[inside].max() < 0.02
+    assert framed.segments.tolist() == [[0, len(then)]]
+
+
+def test_rates_too_low_for_dancing_are_refused():
     _, motion = swaying()
-    with pytest.raises(ConfigError, match=r"100(\.0)? frames a second is not a multiple of 30"):
-        to_frames(motion, 100)
+    with pytest.raises(ConfigError, match=r"15(\.0)? frames a second is below 20"):
+        to_frames(motion, 15)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
+from fakes.named_figures import dance
 
 from soulstream_engine.errors import BundleError, ConfigError
-from soulstream_training.data.prepare import prepare_cmu
+from soulstream_engine.motion import rotations
+from soulstream_engine.motion.bvh import bvh_lines
+from soulstream_training.data.prepare import Prepared, prepare
+from soulstream_training.data.recipe import DataRecipe, Quality
 from soulstream_training.data.store import body_rows, load_store, read_index, write_index
 
+ANYTHING = Quality(foot_slide_mps=1e9, jitter_mps3=1e9, limit_share=1.0, floor_penetration_m=1e9)
+ACCLAIM = DataRecipe(formats=("amc+asf",), quality=ANYTHING)
 HEADER = "id,path,format,skeleton,true_fps,frames,split,pairing_class,tempo_bpm,partner_id,performer,style,bad_frames"
 
 
@@ -29,16 +36,20 @@ def data(recording):
                 HEADER,
                 "a,a.amc,amc+asf,1.asf,60,120,train,A,165,b,p,salsa,",
                 "b,b.amc,amc+asf,1.asf,60,80,val,C,,a,p,modern,",
-                "c,c.bvh,bvh,,24,10,aux,none,,,p,dab,",
+                "c,c.bvh,bvh,,24,48,aux,none,,,p,dab,",
             ]
         )
     )
     return recording
 
 
+def prepare_all(folder, store) -> Prepared:
+    return prepare(ACCLAIM, folder, store, workers=1)
+
+
 def test_prepared_clips_come_back(data, tmp_path):
     store = tmp_path / "store"
-    assert [entry.clip_id for entry in prepare_cmu(data.folder, store, workers=1)] == ["a", "b"]
+    assert [entry.clip_id for entry in prepare_all(data.folder, store).entries] == ["a", "b"]
     first, second = load_store(store)
     assert (first.entry.split, first.entry.tempo_bpm, first.entry.partner_id) == ("train", 165, "b")
     assert (second.entry.style, second.entry.tempo_bpm) == ("modern", None)
@@ -52,10 +63,10 @@ def test_prepared_clips_come_back(data, tmp_path):
 
 def test_unchanged_clips_are_not_made_again_and_changed_ones_are(data, tmp_path):
     store = tmp_path / "store"
-    prepare_cmu(data.folder, store, workers=1)
+    prepare_all(data.folder, store)
     before = {name: (store / f"{name}.npz").stat().st_mtime_ns for name in "ab"}
     data.motion(80, lambda frame: {"root": f"0 {40 + np.sin(frame)} 0 0 0 0"}, "b.amc")
-    prepare_cmu(data.folder, store, workers=1)
+    prepare_all(data.folder, store)
     after = {name: (store / f"{name}.npz").stat().st_mtime_ns for name in "ab"}
     assert before["a"] == after["a"]
     assert before["b"] < after["b"]
@@ -63,39 +74,71 @@ def test_unchanged_clips_are_not_made_again_and_changed_ones_are(data, tmp_path)
 
 def test_a_new_label_reaches_the_index_without_work(data, tmp_path):
     store = tmp_path / "store"
-    prepare_cmu(data.folder, store, workers=1)
+    prepare_all(data.folder, store)
     before = (store / "a.npz").stat().st_mtime_ns
     table = data.folder / "clips.csv"
     table.write_text(table.read_text().replace("salsa", "mambo"))
-    assert prepare_cmu(data.folder, store, workers=1)[0].style == "mambo"
+    assert prepare_all(data.folder, store).entries[0].style == "mambo"
     assert (store / "a.npz").stat().st_mtime_ns == before
 
 
-def test_every_bad_clip_is_listed_and_the_good_ones_are_made(data, tmp_path):
+def test_what_cannot_be_used_is_left_out_by_name_and_line_and_the_rest_goes_on(data, tmp_path):
     text = (data.folder / "a.amc").read_text()
     (data.folder / "a.amc").write_text(text[: len(text) // 2])
     store = tmp_path / "store"
-    with pytest.raises(ConfigError, match=r"1 of 2 clips cannot be used:\s+a: a\.amc:\d+: "):
-        prepare_cmu(data.folder, store, workers=1)
+    prepared = prepare(DataRecipe(quality=ANYTHING), data.folder, store, workers=1)
+    reasons = {item.clip_id: item.reason for item in prepared.left_out}
+    assert reasons.keys() == {"a", "c"}
+    assert re.match(r"a\.amc:\d+: ", reasons["a"])
+    assert "'c.bvh' cannot be read" in reasons["c"]
     assert [entry.clip_id for entry in read_index(store)] == ["b"]
 
 
+def test_a_bvh_is_found_its_map_resampled_and_told_from_what_was_not_captured(data, tmp_path):
+    joints = dance(48, 52)
+    root_m = np.tile([0.0, 0.95, 0.0], (48, 1))
+    (data.folder / "c.bvh").write_text("\n".join(bvh_lines(root_m, joints, 24.0)) + "\n")
+    prepared = prepare(DataRecipe(formats=("bvh",), quality=ANYTHING), data.folder, tmp_path / "store", workers=1)
+    assert prepared.left_out == ()
+    (clip,) = load_store(tmp_path / "store")
+    assert len(clip.root_m) == 59, "47 steps of 1/24 s"
+    assert clip.captured.all()
+    assert clip.finger_wxyz.shape == (59, 30, 4)
+    facing = rotations.rotate(clip.joint_wxyz[[0, -1], 0], np.array([0.0, 0.0, 1.0]))
+    assert facing[1, 0] - facing[0, 0] > 0.8, "she turns left by a quarter"
+
+
+def test_a_clip_worse_than_the_limits_is_left_out_with_both_numbers(data, tmp_path):
+    strict = DataRecipe(formats=("amc+asf",), quality=ANYTHING.model_copy(update={"jitter_mps3": 0.001}))
+    prepared = prepare(strict, data.folder, tmp_path / "store", workers=1)
+    assert prepared.entries == ()
+    assert "jitter_mps3 is" in prepared.left_out[0].reason
+    assert "the limit is 0.001" in prepared.left_out[0].reason
+    assert read_index(tmp_path / "store") == []
+    assert len(prepare_all(data.folder, tmp_path / "store").entries) == 2
+
+
+def test_a_recipe_that_names_a_clip_nobody_knows_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"\['nobody'\] that clips\.csv has not"):
+        prepare(DataRecipe(clips={"nobody": {"rest_frame": 1}}), data.folder, tmp_path / "store")
+
+
 def test_several_processes_give_the_same_store(data, tmp_path):
-    prepare_cmu(data.folder, tmp_path / "one", workers=1)
-    prepare_cmu(data.folder, tmp_path / "two", workers=2)
+    prepare_all(data.folder, tmp_path / "one")
+    prepare(ACCLAIM, data.folder, tmp_path / "two", workers=2)
     for name in ("a.npz", "b.npz", "index.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_frame_count_must_agree_with_the_table(data, tmp_path):
     data.motion(79, sway, "b.amc")
-    with pytest.raises(ConfigError, match=r"79 frames, clips\.csv says 80"):
-        prepare_cmu(data.folder, tmp_path / "store", workers=1)
+    (left_out,) = prepare_all(data.folder, tmp_path / "store").left_out
+    assert "79 frames, the table says 80" in left_out.reason
 
 
 def test_damaged_stores_are_refused(data, tmp_path):
     store = tmp_path / "store"
-    entries = prepare_cmu(data.folder, store, workers=1)
+    entries = prepare_all(data.folder, store).entries
     archive = (store / "a.npz").read_bytes()
     (store / "a.npz").write_bytes(archive[:-200])
     with pytest.raises(BundleError):
@@ -104,6 +147,7 @@ def test_damaged_stores_are_refused(data, tmp_path):
     with pytest.raises(ConfigError, match=r"a\.npz' holds float32\[3, 3\] as 'root_m', expected float32\[60, 3\]"):
         load_store(store)
     arrays = {"root_m": np.full((60, 3), np.nan, np.float32), "joint_wxyz": np.zeros((60, 22, 4), np.float32)}
+    arrays["captured"] = np.arange(52) < 22
     np.savez(store / "a.npz", **arrays, segments=np.zeros((0, 2), np.int32))
     with pytest.raises(ConfigError, match="not finite"):
         load_store(store)
@@ -118,5 +162,5 @@ def test_damaged_stores_are_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="not a plain clip name"):
         load_store(store)
     (store / "index.json").write_text('{"format": 99}')
-    with pytest.raises(ConfigError, match="not of format 1"):
+    with pytest.raises(ConfigError, match="not of format 2"):
         load_store(store)

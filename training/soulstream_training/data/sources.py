@@ -1,0 +1,173 @@
+"""One way to read any clip of the table: its format decides which reader, what comes out is always on our skeleton.
+
+Not for frame rates, filters and floors (``resample``), nor for a whole folder (``prepare``).
+
+Letters: T frames at the source's rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soulstream_engine.errors import ConfigError
+from soulstream_engine.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES, NUM_BODY_JOINTS, NUM_JOINTS
+from soulstream_training.data.acclaim_recording import recording_of_acclaim
+from soulstream_training.data.amc import read_amc
+from soulstream_training.data.asf import FloatArray, MotionFileError, forward_kinematics, read_asf
+from soulstream_training.data.bvh import read_bvh
+from soulstream_training.data.clips import ClipRow
+from soulstream_training.data.g1 import read_g1
+from soulstream_training.data.joint_maps import MAP_NAMES, JointMap, find_map
+from soulstream_training.data.named_retarget import retarget_named
+from soulstream_training.data.named_source import NamedSource
+from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion
+from soulstream_training.data.recording import Recording
+from soulstream_training.data.retarget import BodyMotion, retarget
+
+CMU_FORMAT, BVH_FORMAT, G1_FORMAT = "amc+asf", "bvh", "g1csv"
+FORMATS = (CMU_FORMAT, BVH_FORMAT, G1_FORMAT, *MODEL_FORMATS)
+"""Formats of the clip table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A clip on our skeleton, as it was captured.
+
+    Attributes:
+        motion: T frames of 22 or 52 joints.
+        captured: [52] which joints were captured; the others follow their parent and are nobody's motion.
+        recording: What it was made from, and the map, to compare with; ``None`` for body models.
+        joint_map: Its map; ``None`` for body models.
+    """
+
+    motion: BodyMotion
+    captured: NDArray[np.bool_]
+    recording: Recording | None = None
+    joint_map: JointMap | None = None
+
+
+def read_source(data_dir: Path, row: ClipRow, *, map_name: str = "", rest_frame: int | None = None) -> Source:
+    """Reads one clip.
+
+    Args:
+        data_dir: Folder that the table's paths are relative to.
+        row: The clip.
+        map_name: Joint map of a BVH; the one that fits best if empty.
+        rest_frame: Frame of a BVH that stands upright, where its zero pose does not.
+
+    Returns:
+        The clip.
+
+    Raises:
+        MotionFileError: If a file cannot be used or has not the frames that the table says.
+        ConfigError: If the format is unknown or no map fits.
+    """
+    path = data_dir / row.path
+    if row.format == CMU_FORMAT:
+        source = _acclaim(data_dir, row)
+    elif row.format == BVH_FORMAT:
+        recording = read_bvh(path, unit_m=row.unit_m, up_axis=row.up_axis)
+        source = _named(recording, best_map(recording, map_name), rest_frame)
+    elif row.format == G1_FORMAT:
+        recording = read_g1(path, data_dir / skeleton_path(row))
+        source = _named(recording, find_map("g1", recording.names), None)
+    elif row.format in MODEL_FORMATS:
+        motions = read_model_motion(path, row.format, fps=row.true_fps)
+        if len(motions) > 1:
+            raise MotionFileError(
+                "MOTION_DANCERS",
+                f"{path.name} holds {len(motions)} dancers, a line of the table is one.",
+                "Split the file, one dancer each.",
+            )
+        joints = motions[0].joint_wxyz
+        captured = np.arange(NUM_JOINTS) < joints.shape[1]
+        source = Source(BodyMotion(motions[0].root_m, joints), captured)
+    else:
+        known = ", ".join(FORMATS)
+        raise ConfigError("MOTION_FORMAT_UNKNOWN", f"{row.clip_id} has format '{row.format}'.", f"Use one of {known}.")
+    found = len(source.motion.root_m)
+    if found != row.num_frames:
+        raise MotionFileError(
+            "MOTION_FRAME_COUNT",
+            f"{path.name} has {found} frames, the table says {row.num_frames}.",
+            "Fetch the file again or correct the table.",
+        )
+    return source
+
+
+def best_map(recording: Recording, name: str = "") -> JointMap:
+    """The named map, or of those that fit the one that misses the fewest of our joints.
+
+    Raises:
+        ConfigError: If the named one, or every one, does not fit.
+    """
+    if name:
+        return find_map(name, recording.names)
+    fitting = []
+    for candidate in MAP_NAMES:
+        try:
+            fitting.append(find_map(candidate, recording.names))
+        except ConfigError:
+            continue
+    if not fitting:
+        raise ConfigError(
+            "JOINT_MAP_MISFIT",
+            f"No joint map fits a recording with the joints {', '.join(recording.names[:40])}.",
+            f"Rename the joints to those of one of {', '.join(MAP_NAMES)}.",
+        )
+    return min(fitting, key=lambda found: len(found.missing))
+
+
+def skeleton_path(row: ClipRow) -> Path:
+    """Path of a clip's skeleton file, relative to the data folder.
+
+    Raises:
+        MotionFileError: If the table names none.
+    """
+    if row.skeleton is None:
+        raise MotionFileError(
+            "MOTION_SKELETON_MISSING", f"{row.clip_id} has no skeleton.", "Name it in the clip table."
+        )
+    return Path(row.skeleton)
+
+
+def inputs_of(data_dir: Path, row: ClipRow) -> list[Path]:
+    """Files that a clip is made from."""
+    needs_skeleton = row.format in (CMU_FORMAT, G1_FORMAT)
+    return [data_dir / row.path, *([data_dir / skeleton_path(row)] if needs_skeleton else [])]
+
+
+def _acclaim(data_dir: Path, row: ClipRow) -> Source:
+    skeleton = read_asf(data_dir / skeleton_path(row))
+    posed = forward_kinematics(skeleton, read_amc(data_dir / row.path, skeleton))
+    captured = np.arange(NUM_JOINTS) < NUM_BODY_JOINTS
+    recording = recording_of_acclaim(skeleton, posed, row.true_fps)
+    return Source(retarget(skeleton, posed), captured, recording, find_map("acclaim", recording.names))
+
+
+def _named(recording: Recording, joint_map: JointMap, rest_frame: int | None) -> Source:
+    motion, captured = retarget_named(recording, joint_map, rest_frame=rest_frame)
+    return Source(motion, captured, recording, joint_map)
+
+
+def source_feet_m(source: Source) -> FloatArray | None:
+    """Where the recording has the feet, scaled to our leg.
+
+    Args:
+        source: A clip.
+
+    Returns:
+        [T, 4, 3] metres, ``CONTACT_JOINTS``; NaN for joints that were not captured; ``None`` for body models.
+    """
+    if source.recording is None or source.joint_map is None:
+        return None
+    theirs = NamedSource(source.recording, source.joint_map)
+    feet = np.full((theirs.num_frames, len(CONTACT_JOINTS), 3), np.nan)
+    for column, joint in enumerate(CONTACT_JOINTS):
+        if theirs.has(JOINT_NAMES[joint]):
+            feet[:, column] = theirs.position_m(JOINT_NAMES[joint]) * theirs.scale
+    return feet
