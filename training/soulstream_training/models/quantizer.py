@@ -186,8 +186,8 @@ class ChainedQuantizer(nn.Module):
         return Quantised(torch.cat(totals, dim=1), codes, used, commitment, perplexity)
 
     def lookup(self, codes: Tensor, levels: int | None = None) -> Tensor:
-        """Sum of the codes: [B, P, T, Q] int64 -> [B, P * C, T]; ``levels`` keeps only the first few."""
-        used = self.levels if levels is None else levels
+        """Sum of the codes: [B, P, T, Q] int64 -> [B, P * C, T]; Q may be fewer than all levels."""
+        used = codes.shape[-1] if levels is None else levels
         parts = []
         for part in range(codes.shape[1]):
             total = sum(self.books[part][level].codes[codes[:, part, :, level]] for level in range(used))  # type: ignore[index]
