@@ -121,16 +121,8 @@ class DanceStream:
         Raises:
             BackendError: If the network fails.
         """
-        return self.hear(self.extract(samples))
-
-    def extract(self, samples: F32) -> list[FeatureFrame]:
-        """First half of ``push``: what is heard in the samples. May run in another thread than ``hear``."""
-        return self._extractor.push(samples)
-
-    def hear(self, features: list[FeatureFrame]) -> list[PoseFrame]:
-        """Second half of ``push``: the frames that what was heard leads to."""
         frames: list[PoseFrame] = []
-        for feature in features:
+        for feature in self._extractor.push(samples):
             frames += self._hear(feature)
         return frames
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +16,6 @@ from soulstream_engine.motion.skeleton import PARENTS, REST_OFFSETS_M, forward_k
 from .dance import DanceStream
 
 REPORT_EVERY_FRAMES = 30
-AHEAD = 2
-"""Blocks of ``REPORT_EVERY_FRAMES`` that are heard ahead of the dancing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +64,10 @@ def render_song(
     padded[: samples.shape[0]] = samples
     frames: list[PoseFrame] = []
     block = REPORT_EVERY_FRAMES * SAMPLES_PER_FRAME
-    starts = range(0, padded.shape[0], block)
-    with ThreadPoolExecutor(1, "soulstream-listen") as listener:  # hears a block ahead while the network works
-        heard = deque(listener.submit(dancer.extract, padded[start : start + block]) for start in starts[:AHEAD])
-        for number, start in enumerate(starts):
-            features = heard.popleft().result()
-            if number + AHEAD < len(starts):
-                later = starts[number + AHEAD]
-                heard.append(listener.submit(dancer.extract, padded[later : later + block]))
-            frames += dancer.hear(features)
-            if progress is not None:
-                progress(min(1.0, (start + block) / padded.shape[0]))
+    for start in range(0, padded.shape[0], block):
+        frames += dancer.push(padded[start : start + block])
+        if progress is not None:
+            progress(min(1.0, (start + block) / padded.shape[0]))
     return take_of(frames[:total])
 
 
