@@ -28,6 +28,9 @@ _TO_GENERAL_MIDI = {22: 42, 26: 46, 58: 43, 40: 38, 50: 48, 47: 45, 52: 49, 55: 
 
 BEATS_A_BAR = 4
 
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
+"""Split of the drum takes for each split of our clips."""
+
 
 @dataclass(frozen=True, slots=True)
 class DrumLoop:
@@ -59,12 +62,13 @@ class GrooveLibrary:
 
     Args:
         data_dir: Folder of the shared data, with ``groove-midi/groove.tar.gz`` and ``groove-midi/info.csv``.
+        split: Split of the clips that are to be danced, one of ``SPLITS``; no take is heard in two.
 
     Raises:
         ConfigError: If one of the two files is missing.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, split: str = "train") -> None:
         folder = data_dir / "groove-midi"
         archive, table = folder / "groove.tar.gz", folder / "info.csv"
         for path in (archive, table):
@@ -82,7 +86,7 @@ class GrooveLibrary:
                 num_beats=float(row["duration"]) * float(row["bpm"]) / 60.0,
             )
             for row in rows
-            if row["beat_type"] == "beat" and row["time_signature"] == "4-4" and row["split"] == "train"
+            if row["beat_type"] == "beat" and row["time_signature"] == "4-4" and row["split"] == SPLITS[split]
         ]
         self._takes = [take for take in self._takes if take.num_beats >= 3 * BEATS_A_BAR]
         wanted = {take.member for take in self._takes}

@@ -42,7 +42,7 @@ from soulstream_training.data.store import Clip, ClipEntry, load_clip, read_inde
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-MUSIC_VERSION = "3"
+MUSIC_VERSION = "4"
 """Raise it when pairing or rendering changes what a rendering looks like; all are then made again."""
 
 INDEX_NAME = "music.json"
@@ -262,10 +262,11 @@ def _is_text(node: ast.AST) -> bool:
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[MusicEntry]:
     """Makes renderings in this process or several, yielding each as it is done."""
     if workers == 1 or len(jobs) <= 1:
-        library: GrooveLibrary | None = None
+        libraries: dict[str, GrooveLibrary] = {}
         for job in jobs:
-            library = library or GrooveLibrary(job.data_dir)
-            yield make_rendering(job, library)
+            split = job.clip.split
+            libraries[split] = libraries.get(split) or GrooveLibrary(job.data_dir, split)
+            yield make_rendering(job, libraries[split])
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
@@ -304,7 +305,7 @@ def make_rendering(job: _Job, library: GrooveLibrary | None = None) -> MusicEntr
     joints_m = forward_kinematics(clip.root_m, clip.joint_wxyz)
     energy = float(np.clip((mean_speed(joints_m).mean() * fit.speed - 0.2) / 1.0, 0.0, 1.0))
     num_frames = len(fit.source_frame)
-    library = library or GrooveLibrary(job.data_dir)
+    library = library or GrooveLibrary(job.data_dir, job.clip.split)
     styles = styles_for(job.clip.style) if job.rendering % 3 else ANY_STYLES
     for attempt in range(MAX_ATTEMPTS):
         piece = Piece(fit.beats_s, num_frames / FPS, styles, energy, seed + attempt)

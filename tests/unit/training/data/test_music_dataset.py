@@ -49,7 +49,7 @@ def _store(folder: Path) -> Path:
 @pytest.fixture
 def no_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programmed drums only, so that no recorded takes are needed."""
-    monkeypatch.setattr(music_dataset, "GrooveLibrary", lambda folder: None)
+    monkeypatch.setattr(music_dataset, "GrooveLibrary", lambda *_: None)
     monkeypatch.setattr(music_dataset, "ANY_STYLES", ("electronic",))
 
 

@@ -42,12 +42,20 @@ def library(tmp_path: Path) -> GrooveLibrary:
     folder.mkdir()
     header = "drummer,session,id,style,bpm,beat_type,time_signature,midi_filename,audio_filename,duration,split\n"
     row = "d1,s,1,latin/x,120,beat,4-4,d1/1.mid,,8.0,train\n"
-    (folder / "info.csv").write_text(header + row, encoding="utf-8")
+    other = "d2,s,2,latin/x,120,beat,4-4,d2/2.mid,,8.0,validation\n"
+    (folder / "info.csv").write_text(header + row + other, encoding="utf-8")
     with tarfile.open(folder / "groove.tar.gz", "w:gz") as tar:
-        info = tarfile.TarInfo("groove/d1/1.mid")
-        info.size = len(_drum_file())
-        tar.addfile(info, io.BytesIO(_drum_file()))
+        for name in ("groove/d1/1.mid", "groove/d2/2.mid"):
+            info = tarfile.TarInfo(name)
+            info.size = len(_drum_file())
+            tar.addfile(info, io.BytesIO(_drum_file()))
     return GrooveLibrary(tmp_path)
+
+
+def test_no_drum_take_is_heard_in_two_splits(library: GrooveLibrary, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    assert "d1/1" in library.choose(("latin",), 120.0, generator).name
+    assert "d2/2" in GrooveLibrary(tmp_path, "val").choose(("latin",), 120.0, generator).name
 
 
 def test_drum_takes_are_centred_on_the_beat(library: GrooveLibrary) -> None:
