@@ -57,7 +57,7 @@ def test_a_tick_sees_live_what_it_saw_in_training(lead_tokens: int) -> None:
 
     def remember(tick: int, seen: np.ndarray, valid: np.ndarray) -> np.ndarray:
         shown[start + (tick - 1) * 8] = (seen, valid)
-        return np.zeros((1, SHAPE.levels, SHAPE.commit), np.int64)
+        return np.zeros((SHAPE.candidates, 1, SHAPE.planned, SHAPE.levels), np.int64)
 
     network = ToyNetwork(SHAPE)
     dancer = Dancer(
