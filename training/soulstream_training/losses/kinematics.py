@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soulstream_engine.clock import FPS
-from soulstream_engine.motion.representation import BODY_JP, ROOT
+from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
 from soulstream_engine.motion.rests import SMOOTHING_S
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, PARENTS, REST_OFFSETS_M
 
@@ -107,11 +107,9 @@ def speed(joints: Tensor, fps: float = FPS) -> Tensor:
 
 
 def speed_of_rows(rows: Tensor) -> Tensor:
-    """Mean speed of the body by its joint positions: raw motion rows [B, T, D], body first -> [B, T - 1] m/s.
-
-    The engine poses by rotations; their forward kinematics would cost as much as decoding, and both are trained alike.
-    """
-    return speed(world_joints(rows[..., ROOT], root_relative_joints(rows[..., 3:4], rows[..., BODY_JP])))
+    """Mean speed of the body as the engine poses it: raw motion rows [B, T, D], body first -> [B, T - 1] m/s."""
+    joints = root_relative_joints(rows[..., 3:4], rows[..., BODY_JP])
+    return speed(world_joints(rows[..., ROOT], chain_positions(pelvis_rotation(joints), rows[..., BODY_JR])))
 
 
 def pace(speeds: Tensor, fps: float = FPS, smoothing_s: float = SMOOTHING_S) -> Tensor:
