@@ -22,7 +22,7 @@ JsonOption = typer.Option(False, "--json", help="Print one line of JSON last.")
 
 
 def read_section(path: Path, section: str, model: type[Settings]) -> Settings:
-    """One section of a TOML file as settings.
+    """One section of a TOML file as settings; the whole file where ``section`` is empty.
 
     Raises:
         ConfigError: If the file cannot be read, or keys or values are wrong; all of them are listed.
@@ -34,8 +34,9 @@ def read_section(path: Path, section: str, model: type[Settings]) -> Settings:
             "CONFIG_UNREADABLE", f"Config '{path}' cannot be read: {error}.", "Check the path."
         ) from error
     try:
-        return model.model_validate(document.get(section, {}))
+        return model.model_validate(document.get(section, {}) if section else document)
     except ValidationError as error:
-        wrong = "; ".join(f"{section}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        prefix = (section,) if section else ()
+        wrong = "; ".join(f"{'.'.join(map(str, (*prefix, *e['loc'])))}: {e['msg']}" for e in error.errors())
         known = ", ".join(sorted(model.model_fields))
         raise ConfigError("CONFIG_INVALID", f"Config '{path}': {wrong}.", f"Known keys: {known}.") from error

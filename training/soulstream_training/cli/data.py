@@ -19,7 +19,7 @@ from rich.progress import (
 from soulstream_engine.cli.output import console, print_json
 from soulstream_engine.clock import monotonic_ns
 
-from .common import DataOption, JsonOption, MusicOption, StoreOption
+from .common import DataOption, JsonOption, MusicOption, StoreOption, read_section
 
 app = typer.Typer(no_args_is_help=True)
 WorkersOption = typer.Option(os.cpu_count() or 1, min=1, help="Processes.", show_default="one a core")
@@ -49,11 +49,11 @@ def prepare(
       soulstream-train data prepare training/configs/data_open.toml --store .cache/open --json
     """
     from soulstream_training.data.prepare import prepare as prepare_all
-    from soulstream_training.data.recipe import read_recipe
+    from soulstream_training.data.recipe import DataRecipe
     from soulstream_training.data.summary import summarise
 
     started_ns = monotonic_ns()
-    recipe = read_recipe(config)
+    recipe = read_section(config, "", DataRecipe)
     with _progress() as progress:
         prepared = prepare_all(recipe, data, store, workers, progress)
     seconds = (monotonic_ns() - started_ns) / 1e9

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from soulstream_engine.errors import ConfigError
 from soulstream_training.data.motion_quality import QualityLimits
 
 
@@ -38,9 +34,9 @@ class Quality(BaseModel):
 class DataRecipe(BaseModel):
     """Settings of a data set; unknown keys are refused.
 
-    ``table`` of the clips, in the data folder; ``formats`` and ``splits`` to take, all if empty; ``renderings`` of
-    music for each clip that has beats; ``window_s`` and ``stride_s`` of the windows that are counted (EDGE's protocol);
-    ``quality`` limits; ``clips`` settings of single clips by their id.
+    ``table`` of the clips, in the data folder; ``formats`` and ``splits`` to take, all if empty; ``window_s`` and
+    ``stride_s`` of the windows that are counted (EDGE's protocol); ``quality`` limits; ``clips`` settings of single
+    clips by their id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,26 +44,7 @@ class DataRecipe(BaseModel):
     table: str = "clips.csv"
     formats: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
-    renderings: int = 6
     window_s: float = 5.0
     stride_s: float = 0.5
     quality: Quality = Quality()
     clips: dict[str, ClipSettings] = {}
-
-
-def read_recipe(path: Path) -> DataRecipe:
-    """Reads the settings of a data set.
-
-    Raises:
-        ConfigError: If the file cannot be read, or keys or values are wrong; all of them are listed.
-    """
-    try:
-        return DataRecipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            "CONFIG_UNREADABLE", f"Config '{path}' cannot be read: {error}.", "See training/configs/data_open.toml."
-        ) from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        known = ", ".join(sorted(DataRecipe.model_fields))
-        raise ConfigError("CONFIG_INVALID", f"Config '{path}': {wrong}.", f"Known keys: {known}.") from error

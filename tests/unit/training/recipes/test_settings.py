@@ -8,6 +8,7 @@ import pytest
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.cli.common import read_section
+from soulstream_training.data.recipe import DataRecipe
 from soulstream_training.recipes.hrvq import HrvqRecipe
 from soulstream_training.recipes.magm import MagmRecipe
 
@@ -52,3 +53,11 @@ def test_unreadable_configs_are_refused(tmp_path: Path) -> None:
         read(tmp_path, "[hrvq\n")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_section(tmp_path / "none.toml", "hrvq", HrvqRecipe)
+
+
+@pytest.mark.parametrize("name", ["data_open.toml", "data_stage.toml"])
+def test_settings_of_data_sets_are_read_whole_and_unknown_keys_refused(name: str, tmp_path: Path) -> None:
+    assert read_section(CONFIGS / name, "", DataRecipe).table == "clips.csv"
+    (tmp_path / name).write_text((CONFIGS / name).read_text().replace("table =", "tabel ="))
+    with pytest.raises(ConfigError, match=r": tabel: Extra inputs"):
+        read_section(tmp_path / name, "", DataRecipe)
