@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from soulstream_engine.features.extrapolate import write_clock
 from soulstream_engine.features.layout import COLUMNS, NUM_FEATURES
 from soulstream_engine.motion.rotations import from_axis_angle
 from soulstream_engine.motion.skeleton import PELVIS_REST_HEIGHT_M
-from soulstream_training.data.music_dataset import INDEX_NAME, MusicEntry
+from soulstream_training.data.music_index import MusicEntry, NegativeEntry, write_music_index
 from soulstream_training.data.store import ClipEntry, save_clip, write_index
 
 FRAMES = 260
@@ -42,19 +40,30 @@ def write_motion(store: Path) -> None:
     write_index(store, entries)
 
 
-def write_music(folder: Path) -> None:
-    """One rendering for each paired clip, as the feature rows that the engine would have heard."""
+def write_music(folder: Path, *, with_negative: bool = False) -> None:
+    """Two renderings for each paired clip, the second for its mirror image, as the rows that the engine had heard."""
     folder.mkdir()
     entries = []
     for clip_id, split in (("clip_0", "train"), ("clip_2", "val")):
-        rows = np.random.default_rng(len(entries)).normal(size=(FRAMES, NUM_FEATURES)).astype(np.float32)
-        phase = np.arange(FRAMES) / FPS * BPM / 60
-        write_clock(rows, phase, np.full(FRAMES, BPM), np.ones(FRAMES))
-        rows[:, COLUMNS["heard"]] = 1.0
-        name = f"{clip_id}.0"
-        np.savez(
-            folder / f"{name}.npz", features=rows, source_frame=np.arange(FRAMES, dtype=np.float64),
-            beats_s=np.arange(0, FRAMES / FPS, 60 / BPM), lock=np.ones(FRAMES, np.float32),
-        )  # fmt: skip
-        entries.append(MusicEntry(name, "key", clip_id, split, "A", 0, True, num_frames=FRAMES, bpm=BPM))
-    (folder / INDEX_NAME).write_text(json.dumps({"renderings": [asdict(entry) for entry in entries]}))
+        for rendering in range(2):
+            name = f"{clip_id}.{rendering}"
+            np.savez(
+                folder / f"{name}.npz", features=_heard(len(entries)), source_frame=np.arange(FRAMES, dtype=np.float64),
+                beats_s=np.arange(0, FRAMES / FPS, 60 / BPM), lock=np.ones(FRAMES, np.float32),
+            )  # fmt: skip
+            paired = {"is_paired": True, "is_mirrored": rendering == 1, "num_frames": FRAMES, "bpm": BPM}
+            entries.append(MusicEntry(name, "key", clip_id, split, "A", rendering, **paired))
+    negatives = []
+    if with_negative:
+        root = np.tile(np.array([0.0, PELVIS_REST_HEIGHT_M, 0.0], np.float32), (FRAMES, 1))
+        joints = np.tile(np.array([1, 0, 0, 0], np.float32), (FRAMES, 22, 1))
+        np.savez(folder / "silence.train.0.npz", features=_heard(99), root_m=root, joint_wxyz=joints)
+        negatives.append(NegativeEntry("silence.train.0", "key", "silence", "train", FRAMES))
+    write_music_index(folder, entries, negatives)
+
+
+def _heard(seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(FRAMES, NUM_FEATURES)).astype(np.float32)
+    write_clock(rows, np.arange(FRAMES) / FPS * BPM / 60, np.full(FRAMES, BPM), np.ones(FRAMES))
+    rows[:, COLUMNS["heard"]] = 1.0
+    return rows

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from soulstream_training.models.conv import CausalConv1d, CausalStack
-from soulstream_training.models.hrvq import LOOK_AHEAD, Decoder, Hrvq, PartEncoder, Smoother, toy_config
+from soulstream_training.models.conv import Conv1d, ResidualStack
+from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq, make_decoder, make_encoder, toy_config
+from soulstream_training.models.smoothers import LearnedSmoother, make_smoother
 
 TOLERANCE = 1e-5  # measured 2e-6 at most
+STACKS = ["folded", "conv"]
 PIECES = [(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2), (5, 7), (12,)]
 
 
@@ -26,7 +30,7 @@ def _stream(
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 9), (4, 2)])
 def test_convolution_in_pieces_equals_whole(kernel: int, dilation: int, pieces: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    layer = CausalConv1d(5, 7, kernel, dilation)
+    layer = Conv1d(5, 7, kernel, dilation)
     x = torch.randn(2, 5, 12)
     assert torch.allclose(_stream(layer, x, pieces, 2), layer(x)[0], atol=TOLERANCE)
 
@@ -34,22 +38,57 @@ def test_convolution_in_pieces_equals_whole(kernel: int, dilation: int, pieces: 
 @pytest.mark.parametrize("pieces", PIECES)
 def test_stack_in_pieces_equals_whole(pieces: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    layer = CausalStack(6, (9, 3, 1))
+    layer = ResidualStack(6, (9, 3, 1))
     x = torch.randn(2, 6, 12)
     assert torch.allclose(_stream(layer, x, pieces, 2), layer(x)[0], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("pieces", PIECES)
-def test_smoother_in_pieces_equals_whole(pieces: tuple[int, ...]) -> None:
-    x = torch.randn(2, 12, 5)
-    assert torch.allclose(_stream(Smoother(5), x, pieces, 1), Smoother(5)(x)[0], atol=TOLERANCE)
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (5, 1)])
+def test_strided_convolution_in_pieces_equals_whole(kernel: int, stride: int, pieces: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    layer = Conv1d(5, 7, kernel, stride=stride)
+    x = torch.randn(2, 5, 12 * stride)
+    whole = layer(x)[0]
+    assert whole.shape == (2, 7, 12)
+    assert torch.allclose(_stream(layer, x, pieces, 2, stride), whole, atol=TOLERANCE)
+
+
+def test_offline_layers_keep_the_rate_and_refuse_to_stream() -> None:
+    layer = Conv1d(5, 7, 4, stride=2, causal=False)
+    whole, state = layer(torch.randn(2, 5, 12))
+    assert whole.shape == (2, 7, 6)
+    with pytest.raises(ValueError, match="cannot stream"):
+        layer(torch.randn(2, 5, 12), state)
+    with pytest.raises(ValueError, match="cannot stream"):
+        make_decoder(toy_config(causal=False)).initial_states(1)
+    with pytest.raises(ValueError, match="3 steps are no multiple of the stride 2"):
+        layer(torch.randn(2, 5, 3))
 
 
 @pytest.mark.parametrize("pieces", PIECES)
-def test_encoder_in_pieces_equals_whole(pieces: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", ["binomial", "learned", "none"])
+def test_smoother_in_pieces_equals_whole(kind: str, pieces: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    config = toy_config(part_dims=(11,))
-    layer = PartEncoder(11, config)
+    layer = _trained(make_smoother(kind, 5))  # type: ignore[arg-type]
+    x = torch.randn(2, 48, 5)
+    assert torch.allclose(_stream(layer, x, pieces, 1, 4), layer(x)[0], atol=TOLERANCE)
+
+
+def _trained(layer: torch.nn.Module) -> torch.nn.Module:
+    """A learned smoother starts as a plain one; move it away from there."""
+    for child in layer.modules():
+        if isinstance(child, LearnedSmoother):
+            torch.nn.init.normal_(child.widen.weight, std=0.3)
+            torch.nn.init.normal_(child.taps, std=0.3)
+    return layer
+
+
+@pytest.mark.parametrize("pieces", PIECES)
+@pytest.mark.parametrize("stack", STACKS)
+def test_encoder_in_pieces_equals_whole(stack: str, pieces: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    layer = make_encoder(11, toy_config(part_dims=(11,), stack=stack))
     x = torch.randn(2, 48, 11)
     states, outputs = None, []
     for piece in torch.split(x, [size * 4 for size in pieces], dim=1):
@@ -59,22 +98,45 @@ def test_encoder_in_pieces_equals_whole(pieces: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("pieces", PIECES)
-def test_decoder_in_pieces_equals_whole(pieces: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("smoother", ["binomial", "learned", "none"])
+@pytest.mark.parametrize("stack", STACKS)
+def test_decoder_in_pieces_equals_whole(stack: str, smoother: str, pieces: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    config = toy_config(parts=("body", "hands", "face"), part_dims=(9, 6, 4))
-    layer = Decoder(config)
+    config = toy_config(parts=("body", "hands", "face"), part_dims=(9, 6, 4), stack=stack, smoother=smoother)
+    layer = make_decoder(config)
+    _trained(layer)
     latents = torch.randn(2, 3 * config.code_dim, 12)
-    states, outputs = None, []
-    for piece in torch.split(latents, list(pieces), dim=2):
-        out, states = layer(piece, states)
-        outputs.append(out)
-    assert torch.allclose(torch.cat(outputs, dim=1), layer(latents)[0], atol=TOLERANCE)
+    whole = layer(latents)[0]
+    assert whole.shape == (2, 48, 19)
+    for first in (None, layer.initial_states(2)):
+        states, outputs = first, []
+        for piece in torch.split(latents, list(pieces), dim=2):
+            out, states = layer(piece, states)
+            outputs.append(out)
+        assert torch.allclose(torch.cat(outputs, dim=1), whole, atol=TOLERANCE)
 
 
-def test_decoded_frame_depends_on_no_token_after_its_look_ahead() -> None:
+@pytest.mark.parametrize("stack", STACKS)
+def test_states_after_what_is_kept_are_those_of_that_much(stack: str) -> None:
+    """A tick decodes its whole plan but goes on from the committed tokens."""
     torch.manual_seed(0)
-    config = toy_config(part_dims=(9,))
-    layer = Decoder(config)
+    config = toy_config(part_dims=(9,), stack=stack)
+    layer = make_decoder(config)
+    latents = torch.randn(2, config.code_dim, 10)
+    _, before = layer(latents[:, :, :3])
+    _, kept = layer(latents[:, :, 3:], before, keep=2)
+    _, expected = layer(latents[:, :, :5])
+    assert len(kept) == len(expected) == len(layer.initial_states(2))
+    for found, value in zip(kept, expected, strict=True):
+        assert torch.allclose(found, value, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("smoother", ["binomial", "learned"])
+def test_decoded_frame_depends_on_no_token_after_its_look_ahead(stack: str, smoother: str) -> None:
+    torch.manual_seed(0)
+    config = toy_config(part_dims=(9,), stack=stack, smoother=smoother)
+    layer = make_decoder(config)
     latents = torch.randn(1, config.code_dim, 10)
     changed = latents.clone()
     changed[:, :, 6] += 1.0
@@ -85,9 +147,10 @@ def test_decoded_frame_depends_on_no_token_after_its_look_ahead() -> None:
     assert first_changed_frame == 22
 
 
-def test_codes_of_the_past_do_not_change_with_the_future() -> None:
+@pytest.mark.parametrize("stack", STACKS)
+def test_codes_of_the_past_do_not_change_with_the_future(stack: str) -> None:
     torch.manual_seed(0)
-    model = Hrvq(toy_config(parts=("body", "hands", "face"), part_dims=(9, 6, 4))).eval()
+    model = Hrvq(toy_config(parts=("body", "hands", "face"), part_dims=(9, 6, 4), stack=stack)).eval()
     for part in model.quantizer.books:
         for book in part:
             book.codes.normal_()
@@ -112,9 +175,14 @@ def test_hint_reaches_the_next_part() -> None:
     assert not torch.equal(model.tokenize(motion)[:, 1], model.tokenize(changed)[:, 1])
 
 
-def test_detokenize_equals_the_quantisers_own_path() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"stack": "conv"}, {"stack": "conv", "causal": False}, {"parts": ("whole",), "smoother": "learned"}],
+    ids=["folded", "conv", "offline", "whole"],
+)
+def test_detokenize_equals_the_quantisers_own_path(changes: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    model = Hrvq(toy_config(part_dims=(9,))).eval()
+    model = Hrvq(toy_config(part_dims=(9,), **changes)).eval()
     for book in model.quantizer.books[0]:
         book.codes.normal_()
     motion = torch.randn(1, 40, 9)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soulstream_engine.motion.representation import BODY_JP, BODY_JR, ROOT
+from soulstream_engine.motion.representation import BODY_DIM, BODY_JP, BODY_JR, HANDS_JP, ROOT
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
 
 from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, speed, world_joints
@@ -51,13 +51,19 @@ def aligned(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tokenizer_loss(
-    model: Hrvq, motion: Tensor, reconstruction: Tensor, commitment: Tensor, weights: TokenizerLossWeights
+    model: Hrvq,
+    motion: Tensor,
+    worth: Tensor,
+    reconstruction: Tensor,
+    commitment: Tensor,
+    weights: TokenizerLossWeights,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of one batch.
 
     Args:
         model: For its normalisation.
         motion: [B, T, D] raw features; the body part comes first.
+        worth: [B, D] what each column is worth: 0 where nobody captured it, little where a rule made it.
         reconstruction: [B, T, D] normalised output of ``model``, delayed by ``LOOK_AHEAD``.
         commitment: Scalar, from the quantiser.
         weights: Weight of each term.
@@ -66,8 +72,12 @@ def tokenizer_loss(
         Scalar loss and the numbers to log (``mm`` is the body MPJPE of this batch in millimetres).
     """
     made, target = aligned(reconstruction.float(), (motion - model.mean) / model.std)
-    loss = F.smooth_l1_loss(made, target)
-    loss = loss + weights.joint_positions * F.smooth_l1_loss(made[..., BODY_JP], target[..., BODY_JP])
+    error = F.smooth_l1_loss(made, target, reduction="none")
+    loss = _worthwhile(error, worth)
+    loss = loss + weights.joint_positions * _worthwhile(error[..., BODY_JP], worth[..., BODY_JP])
+    if made.shape[-1] > BODY_DIM:
+        loss = loss + weights.joint_positions * _worthwhile(error[..., HANDS_JP], worth[..., HANDS_JP])
+    joint_worth = torch.cat([torch.ones_like(worth[:, :1]), worth[:, BODY_JP][:, ::3]], dim=1)  # the root and 21 more
     real_made, real = made * model.std + model.mean, target * model.std + model.mean
     joints_made = root_relative_joints(real_made[..., 3:4], real_made[..., BODY_JP])
     joints = root_relative_joints(real[..., 3:4], real[..., BODY_JP])
@@ -79,9 +89,9 @@ def tokenizer_loss(
     path_error = (world_made[:, :, 0] - world[:, :, 0]).norm(dim=-1)
     pace_error, change_error = _pace_errors(world_made, world)
     heading_error = 2.0 * torch.cumsum(real_made[..., 0] - real[..., 0], dim=1).abs()
-    loss = loss + weights.metric * HUNDRED_MM * distance.mean()
-    loss = loss + weights.chain * HUNDRED_MM * chain_distance.mean()
-    loss = loss + weights.velocity * HUNDRED_MM * speed_error.mean()
+    loss = loss + weights.metric * HUNDRED_MM * _worthwhile(distance, joint_worth)
+    loss = loss + weights.chain * HUNDRED_MM * _worthwhile(chain_distance, joint_worth)
+    loss = loss + weights.velocity * HUNDRED_MM * _worthwhile(speed_error, joint_worth)
     loss = loss + weights.pace * (pace_error + PACE_CHANGE * change_error)
     loss = loss + weights.heading * heading_error.mean() + weights.path * path_error.mean()
     loss = loss + weights.commitment * commitment
@@ -97,6 +107,11 @@ def tokenizer_loss(
         "commit": float(commitment.detach()),
     }
     return loss, numbers
+
+
+def _worthwhile(error: Tensor, worth: Tensor) -> Tensor:
+    """Mean of errors [B, T, C] over what they are worth [B, C]."""
+    return (error * worth[:, None]).sum() / (worth.sum() * error.shape[1]).clamp(min=1.0)
 
 
 def _pace_errors(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

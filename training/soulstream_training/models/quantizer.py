@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .conv import CausalConv1d
+from .conv import Conv1d
+from .hrvq_config import ResetRule
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Quantised:
 
 def codes_id(tables: Tensor) -> str:
     """Short name of codebooks [P, Q, K, C]: a sampler is good for the codes it was trained on and for no others."""
-    return hashlib.sha256(tables.detach().half().contiguous().numpy().tobytes()).hexdigest()[:16]
+    return hashlib.sha256(tables.detach().half().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 class Codebook(nn.Module):
@@ -44,14 +45,27 @@ class Codebook(nn.Module):
         dim: C.
         decay: Share of the old statistics kept each step (0.99 in the paper).
         reset_below: A code whose average count per step falls below this is replaced by a vector of the batch. It
-        scales
-            with the tokens in a batch: 1.0 belongs to 16 tokens per code (``tokenizer.md`` 5).
+            scales with the tokens in a batch: 1.0 belongs to 16 tokens per code (``tokenizer.md`` 5). 0 stops resets.
+        reset_rule: ``restart`` takes a random vector and restarts the code's statistics; ``redraw`` (``method.md`` 4.3)
+            takes the batch's vectors in order and leaves the statistics alone, so that a code is drawn anew at every
+            step until it is used.
+        temperature: Of the random choice of a code in training (0.5 in the paper); 0 takes the nearest there too.
     """
 
-    def __init__(self, num_codes: int, dim: int, decay: float = 0.99, reset_below: float = 0.1) -> None:
+    def __init__(
+        self,
+        num_codes: int,
+        dim: int,
+        decay: float = 0.99,
+        reset_below: float = 0.1,
+        reset_rule: ResetRule = "restart",
+        temperature: float = 0.0,
+    ) -> None:
         super().__init__()
         self.decay = decay
         self.reset_below = reset_below
+        self.reset_rule = reset_rule
+        self.temperature = temperature
         self.register_buffer("codes", torch.zeros(num_codes, dim))
         self.register_buffer("sums", torch.zeros(num_codes, dim))
         self.register_buffer("counts", torch.zeros(num_codes))
@@ -64,15 +78,28 @@ class Codebook(nn.Module):
 
     def nearest(self, flat: Tensor) -> Tensor:
         """Index of the nearest code for each row: [N, C] -> [N] int64."""
+        return self._distance(flat).argmin(1)
+
+    def drawn(self, flat: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Index of a code for each row, chosen with probability ~ exp(-distance^2 / temperature): [N, C] -> [N]."""
+        distance = self._distance(flat)
+        noise = torch.empty(distance.shape, device=_device(generator, flat)).exponential_(generator=generator)
+        return (-distance / self.temperature - noise.clamp(min=1e-30).log().to(distance)).argmax(1)
+
+    def _distance(self, flat: Tensor) -> Tensor:
+        """Squared distance of every row to every code, less the row's own square: [N, K]."""
         flat = flat.float()
-        distance = self.codes.pow(2).sum(1)[None] - 2.0 * flat @ self.codes.T
-        return distance.argmin(1)
+        return self.codes.pow(2).sum(1)[None] - 2.0 * flat @ self.codes.T
 
     @torch.no_grad()
     def start_from(self, flat: Tensor, generator: torch.Generator | None) -> None:
         """Fill the codebook with vectors of the first batch [N, C]; repeats get a little noise."""
-        picks = torch.randint(flat.shape[0], (self.codes.shape[0],), generator=generator)
-        codes = flat[picks].float() + 0.01 * torch.randn(self.codes.shape, generator=generator) * flat.float().std()
+        if self.reset_rule == "redraw":
+            codes = self._in_order(flat, generator)
+        else:
+            flat = flat.float()
+            codes = flat[self._picks(self.codes.shape[0], flat, generator)]
+            codes = codes + 0.01 * self._normal(flat, generator) * flat.std()
         self.codes.copy_(codes)
         self.sums.copy_(codes)
         self.counts.fill_(1.0)
@@ -89,11 +116,38 @@ class Codebook(nn.Module):
         self.codes.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
         if self.reset_below > 0.0:
             starved = (self.counts < self.reset_below).nonzero()[:, 0]
-            if starved.numel():
-                picks = torch.randint(flat.shape[0], (starved.numel(),), generator=generator)
+            if starved.numel() and self.reset_rule == "redraw":
+                self.codes[starved] = self._in_order(flat, generator)[starved]
+            elif starved.numel():
+                picks = self._picks(starved.numel(), flat, generator)
                 self.codes[starved] = flat[picks]
                 self.sums[starved] = flat[picks] * self.reset_below
                 self.counts[starved] = self.reset_below
+
+    def _in_order(self, flat: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The first K vectors of the batch; a batch of fewer is repeated with noise of 0.01 / sqrt(C): [K, C]."""
+        flat = flat.float()
+        num_codes, dim = self.codes.shape
+        if len(flat) >= num_codes:
+            return flat[:num_codes]
+        repeated = flat.repeat(-(-num_codes // len(flat)), 1)[:num_codes]
+        return repeated + 0.01 / dim**0.5 * self._normal(flat, generator)
+
+    def _normal(self, flat: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Noise as large as the codebook, where ``flat`` lies."""
+        return torch.randn(self.codes.shape, generator=generator, device=_device(generator, flat)).to(flat.device)
+
+    @staticmethod
+    def _picks(count: int, flat: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Rows of ``flat`` at random: [count] int64."""
+        return torch.randint(flat.shape[0], (count,), generator=generator, device=_device(generator, flat)).to(
+            flat.device
+        )
+
+
+def _device(generator: torch.Generator | None, like: Tensor) -> torch.device:
+    """Where random numbers are drawn: with the generator, and without one where the data lie."""
+    return like.device if generator is None else generator.device
 
 
 class ChainedQuantizer(nn.Module):
@@ -101,8 +155,8 @@ class ChainedQuantizer(nn.Module):
 
     Per level: part 0 quantises its residual; part p > 0 quantises ``Conv([Lin(code of part p - 1); residual])`` but
     passes on its *unconditioned* residual minus the code. Decoding needs only look-ups and sums. Source: SoulNet
-    supplement, chained residual quantisation (``method.md`` 4.2), with the transpose the release misses; one Lin and
-    one causal Conv per hop, shared over levels (ours).
+    supplement, chained residual quantisation (``method.md`` 4.2), with the transpose the release misses. Lin and Conv
+    are shared over levels; over hops too as in the paper, or one each per hop (ours).
 
     Args:
         num_parts: P, 1 or more.
@@ -111,21 +165,39 @@ class ChainedQuantizer(nn.Module):
         levels: Q.
         dropout: Probability per batch of running only a random number of levels.
         reset_below: See ``Codebook``.
+        reset_rule: See ``Codebook``.
+        temperature: See ``Codebook``.
+        decay: See ``Codebook``.
+        share_hints: One Lin and one Conv for all hops.
+        causal: Conv looks back only, or is centred.
     """
 
     def __init__(
-        self, num_parts: int, num_codes: int, dim: int, levels: int, dropout: float = 0.2, reset_below: float = 0.1
+        self,
+        num_parts: int,
+        num_codes: int,
+        dim: int,
+        levels: int,
+        dropout: float = 0.2,
+        reset_below: float = 0.1,
+        *,
+        reset_rule: ResetRule = "restart",
+        temperature: float = 0.0,
+        decay: float = 0.99,
+        share_hints: bool = False,
+        causal: bool = True,
     ) -> None:
         super().__init__()
         self.levels = levels
         self.dropout = dropout
         self.dim = dim
         self.books = nn.ModuleList(
-            nn.ModuleList(Codebook(num_codes, dim, reset_below=reset_below) for _ in range(levels))
+            nn.ModuleList(Codebook(num_codes, dim, decay, reset_below, reset_rule, temperature) for _ in range(levels))
             for _ in range(num_parts)
         )
-        self.hint_linear = nn.ModuleList(nn.Linear(dim, dim) for _ in range(num_parts - 1))
-        self.hint_conv = nn.ModuleList(CausalConv1d(2 * dim, dim, 3) for _ in range(num_parts - 1))
+        hops = min(num_parts - 1, 1) if share_hints else num_parts - 1
+        self.hint_linear = nn.ModuleList(nn.Linear(dim, dim) for _ in range(hops))
+        self.hint_conv = nn.ModuleList(Conv1d(2 * dim, dim, 3, causal=causal) for _ in range(hops))
 
     @property
     def tables(self) -> Tensor:
@@ -145,33 +217,38 @@ class ChainedQuantizer(nn.Module):
 
         Args:
             latents: P tensors [B, C, T], one per part.
-            generator: Randomness for level dropout and resets (training only).
+            generator: Randomness for level dropout, resets and the choice of codes (training only).
             levels: Run only this many levels (evaluation); ``None`` runs all, or a random number in training.
 
         Returns:
             ``Quantised``; codes of levels that were not run are 0 and do not count (``levels_used``).
         """
         used = self.levels if levels is None else levels
-        if self.training and levels is None and torch.rand((), generator=generator) < self.dropout:
-            used = int(torch.randint(1, self.levels + 1, (), generator=generator))
+        device = latents[0].device
+        if self.training and levels is None:
+            where = _device(generator, latents[0])
+            if torch.rand((), generator=generator, device=where) < self.dropout:
+                used = int(torch.randint(1, self.levels + 1, (), generator=generator, device=where))
         batch, dim, steps = latents[0].shape
         residuals = list(latents)
         totals = [torch.zeros_like(z) for z in latents]
-        codes = torch.zeros(batch, len(latents), steps, self.levels, dtype=torch.long)
-        perplexity = torch.zeros(len(latents), self.levels)
+        codes = torch.zeros(batch, len(latents), steps, self.levels, dtype=torch.long, device=device)
+        perplexity = torch.zeros(len(latents), self.levels, device=device)
         commitment = latents[0].new_zeros(())
         for level in range(used):
             hint: Tensor | None = None
             for part, residual in enumerate(residuals):
                 query = residual
                 if hint is not None:
-                    lifted = self.hint_linear[part - 1](hint.transpose(1, 2)).transpose(1, 2)
-                    query, _ = self.hint_conv[part - 1](torch.cat([lifted, residual], dim=1))
+                    hop = min(part, len(self.hint_linear)) - 1
+                    lifted = self.hint_linear[hop](hint.transpose(1, 2)).transpose(1, 2)
+                    query, _ = self.hint_conv[hop](torch.cat([lifted, residual], dim=1))
                 book: Codebook = self.books[part][level]  # type: ignore[index, assignment]
                 flat = query.detach().transpose(1, 2).reshape(-1, dim)
                 if self.training and not bool(book.is_ready):
                     book.start_from(flat, generator)
-                index = book.nearest(flat)
+                is_drawn = self.training and book.temperature > 0.0
+                index = book.drawn(flat, generator) if is_drawn else book.nearest(flat)
                 chosen = book.codes[index].view(batch, steps, dim).transpose(1, 2).to(query.dtype)
                 if self.training:
                     book.update(flat, index, generator)

@@ -55,7 +55,7 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
         model.quantizer.eval()  # the loop puts everything into training mode; these codes must not move
-        motion = sampler.draw(recipe.batch, generator)
+        motion, worth = sampler.draw(recipe.batch, generator)
         levels = model.config.levels
         if torch.rand((), generator=generator) < FEWER_LEVELS:
             levels = int(torch.randint(1, levels + 1, (), generator=generator))
@@ -63,7 +63,7 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
             quantised = model.quantizer(model.encode(motion), levels=levels)
         made, _ = model.decoder(quantised.latents)
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
-            return tokenizer_loss(model, motion, made, quantised.commitment, loss_weights)
+            return tokenizer_loss(model, motion, worth, made, quantised.commitment, loss_weights)
 
     loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out))
     model.load_state_dict(loop.averaged)

@@ -1,39 +1,52 @@
-"""Recipe of the tokenizer: windows of motion in, HRVQ weights out.
+"""Recipe of the tokenizers: windows of motion in, weights out.
 
-Not supported here: hands and face (no recording has them yet), several processes.
+One recipe serves HRVQ and what it is compared with, on the same data, steps and optimiser: ``kind`` tells which.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
-from soulstream_training.models.hrvq import Hrvq, HrvqConfig
+from soulstream_training.models.hrvq import Hrvq
+from soulstream_training.models.hrvq_config import MOTIONS, HrvqConfig, Size, preset
 
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig, bfloat16_pays
-from .motion_rows import F32, Stretch, WindowSampler, clip_stretches, load_clips, normalisation
+from .motion_rows import F32, RULE_WEIGHT, Stretch, WindowSampler, clip_stretches, load_clips, normalisation
 from .settings import check_table
 from .takes import bent_stretches
 
 WEIGHTS_NAME = "hrvq"
+"""Name of the weights of the tokenizer that the sampler speaks; each kind has a file of its own name."""
+
+Kind = Literal["hrvq", "rvq", "rvq18", "vq512", "vq1024"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class HrvqRecipe(BaseModel):
-    """Settings of the tokenizer's training (``training/configs/*.toml``); unknown keys are refused.
+    """Settings of a tokenizer's training (``training/configs/*.toml``); unknown keys are refused.
 
+    ``kind`` and ``size`` name a preset (``models.hrvq_config``), ``face_space`` the columns: ``body`` alone, or body,
+    hands and that face; ``model`` changes single fields. ``rule_weight`` is what hands and face made by rule are worth.
     ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Kind = "hrvq"
+    size: Size = "stage"
+    face_space: str = "body"
     splits: tuple[str, ...] = ("train",)
+    cap: float = Field(default=0.5, gt=0.0, le=1.0)
+    rule_weight: float = Field(default=RULE_WEIGHT, ge=0.0, le=1.0)
     steps: int = 9000
     minutes: float = 0.0
     batch: int = 16
@@ -55,6 +68,19 @@ class HrvqRecipe(BaseModel):
         if value < 24 or value % 4:
             raise ValueError(f"is {value}, must be a multiple of 4 and at least 24, or no moment of rest fits in")
         return value
+
+    @field_validator("face_space")
+    @classmethod
+    def _check_face_space(cls, value: str) -> str:
+        if value not in MOTIONS:
+            raise ValueError(f"is '{value}', must be one of {', '.join(MOTIONS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_bent(self) -> HrvqRecipe:
+        if self.bent_motion and self.face_space != "body":
+            raise ValueError("bent_motion is of the body alone; set it to false for hands and face")
+        return self
 
     @field_validator("model")
     @classmethod
@@ -81,7 +107,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
         The model with averaged weights, in evaluation mode.
     """
     torch.set_num_threads(recipe.threads)
-    config = HrvqConfig.from_json(recipe.model) if recipe.model else HrvqConfig()
+    config = preset(recipe.kind, size=recipe.size, face_space=recipe.face_space, **recipe.model)
     loss_weights = TokenizerLossWeights(**recipe.loss)
     train, held_out, bent_held_out = material(recipe, store, music)
     torch.manual_seed(recipe.seed)
@@ -89,7 +115,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
     mean, std = normalisation([stretch for stretch in train if not stretch.is_bent])
     model.mean.copy_(mean)
     model.std.copy_(std)
-    sampler = WindowSampler(train, recipe.frames)
+    sampler = WindowSampler(train, recipe.frames, cap=recipe.cap)
     loop = Loop(
         model,
         out,
@@ -108,27 +134,24 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
         if number >= recipe.stop_resets_at * recipe.steps:
             model.quantizer.set_reset_below(0.0)
-        motion = sampler.draw(recipe.batch, generator)
+        motion, worth = sampler.draw(recipe.batch, generator)
         made, quantised = model(motion, generator)
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
-            return tokenizer_loss(model, motion, made, quantised.commitment, loss_weights)
+            return tokenizer_loss(model, motion, worth, made, quantised.commitment, loss_weights)
 
     loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out))
     model.load_state_dict(loop.averaged)
     model.eval()
     if weights_folder is not None:
-        save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": config.to_json()})
+        save_weights(weights_folder, recipe.kind, model.state_dict(), loop.step, loop.description)
     return model
 
 
 def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch], list[F32], list[F32]]:
     """Stretches to learn from, held-out rows as danced, and held-out rows bent to their renderings."""
-    train = [
-        s for clip in load_clips(store, recipe.splits) for s in clip_stretches(clip, with_mirror=True, min_rows=24)
-    ]
-    held_out = [
-        s.rows for clip in load_clips(store, ("val",)) for s in clip_stretches(clip, with_mirror=False, min_rows=24)
-    ]
+    stretches = partial(clip_stretches, min_rows=24, whole=recipe.face_space != "body", rule_weight=recipe.rule_weight)
+    train = [s for clip in load_clips(store, recipe.splits) for s in stretches(clip, with_mirror=True)]
+    held_out = [s.rows for clip in load_clips(store, ("val",)) for s in stretches(clip, with_mirror=False)]
     if not recipe.bent_motion:
         return train, held_out, held_out
     bent = [stretch for split in recipe.splits for stretch in bent_stretches(store, music, split)]
@@ -148,9 +171,9 @@ def held_out_numbers(model: Hrvq, held_out: list[F32], bent_held_out: list[F32])
     }
 
 
-def load_hrvq(folder: Path) -> Hrvq:
-    """The tokenizer from a weights checkpoint, in evaluation mode."""
-    state, meta = load_weights(folder, WEIGHTS_NAME)
+def load_hrvq(folder: Path, kind: str = WEIGHTS_NAME) -> Hrvq:
+    """A tokenizer from a weights checkpoint, in evaluation mode."""
+    state, meta = load_weights(folder, kind)
     model = Hrvq(HrvqConfig.from_json(meta["config"]["model"]))
     model.load_state_dict(state)
     return model.eval()

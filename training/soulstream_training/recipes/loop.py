@@ -92,8 +92,13 @@ class Loop:
         self.generator = torch.Generator().manual_seed(self.seed)
         self.averaged = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.config.rate, betas=(0.9, 0.99), weight_decay=self.config.weight_decay
+            self.model.parameters(),
+            lr=self.config.rate,
+            betas=(0.9, 0.99),
+            weight_decay=self.config.weight_decay,
+            fused=True,
         )
+        self._parameters = list(self.model.named_parameters())
         self._buffers = {key: value for key, value in self.model.named_buffers() if key in self.averaged}
         self.step = 0
         if (self.folder / "last.json").is_file():
@@ -164,8 +169,8 @@ class Loop:
         self.optimizer.step()
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for key, parameter in self.model.named_parameters():
-                self.averaged[key].lerp_(parameter, 1.0 - decay)
+            averaged = [self.averaged[key] for key, _ in self._parameters]
+            torch._foreach_lerp_(averaged, [parameter for _, parameter in self._parameters], 1.0 - decay)
             for key, buffer in self._buffers.items():
                 self.averaged[key].copy_(buffer)
         self.step += 1

@@ -1,12 +1,16 @@
-"""Motion rows for training: every clean stretch of every clip, and its mirror image, as body features.
+"""Motion rows for training: every clean stretch of every clip, and its mirror image, as features.
 
-Letters: T rows, D 263 body features.
+Rows hold the body alone, or body, hands and face in model order. With each stretch goes a weight for every column: 0
+where a joint was not captured, little where a rule made hands or face.
+
+Letters: T rows, D features (263 of the body, 675 with hands and an ``arkit52`` face), S stretches.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +20,22 @@ from torch import Tensor
 
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import representation
-from soulstream_engine.motion.mirror import mirror_rows
+from soulstream_engine.motion.mirror import MIRROR_JOINTS, mirror_rows
+from soulstream_engine.motion.skeleton import CONTACT_JOINTS, NUM_BODY_JOINTS
 from soulstream_training.data.store import Clip, load_store
 
 F32 = NDArray[np.float32]
+
+RULE_WEIGHT = 0.1
+"""Worth of hands and face that were made by rule. Source: ours; a rule is easy to learn and worth no more."""
 
 
 @dataclass(frozen=True)
 class Stretch:
     """One clean stretch of a clip: ``rows`` [T, D] float32; ``first_frame`` of the clip at row 0.
 
-    ``is_bent`` tells that it was bent in time to fit music.
+    ``weight`` [D] float32 tells how much each column is worth, ``None`` that all were captured; ``is_bent`` that it was
+    bent in time to fit music.
     """
 
     clip_id: str
@@ -36,6 +45,7 @@ class Stretch:
     first_frame: int
     rows: F32
     is_bent: bool = False
+    weight: F32 | None = None
 
 
 def load_clips(folder: Path, splits: tuple[str, ...]) -> list[Clip]:
@@ -52,37 +62,102 @@ def load_clips(folder: Path, splits: tuple[str, ...]) -> list[Clip]:
     return clips
 
 
-def clip_stretches(clip: Clip, *, with_mirror: bool, min_rows: int) -> list[Stretch]:
-    """Features of the clean stretches of one clip that have at least ``min_rows`` rows."""
+def clip_stretches(
+    clip: Clip, *, with_mirror: bool, min_rows: int, whole: bool = False, rule_weight: float = RULE_WEIGHT
+) -> list[Stretch]:
+    """Features of the clean stretches of one clip that have at least ``min_rows`` rows.
+
+    Args:
+        clip: Of the store.
+        with_mirror: Whether each stretch is followed by its mirror image.
+        min_rows: Shorter stretches are left out.
+        whole: Hands and face too, not the body alone.
+        rule_weight: What a frame of hands or face is worth that nobody captured.
+
+    Returns:
+        The stretches; a clip is also cut where hands or face change from captured to made by rule.
+    """
     found = []
     entry = clip.entry
-    for first, last in clip.segments.tolist():
+    for first, last in _pieces(clip, whole):
         if last - first <= min_rows:
             continue
-        rows = representation.encode_body(clip.root_m[first:last], clip.joint_wxyz[first:last])
-        found.append(Stretch(entry.clip_id, entry.style, entry.split, False, first, rows))
+        frames = slice(first, last)
+        if whole:
+            joints = np.concatenate([clip.joint_wxyz[frames], clip.finger_wxyz[frames]], axis=1)
+            rows = representation.encode(clip.root_m[frames], joints, clip.face[frames])
+        else:
+            rows = representation.encode_body(clip.root_m[frames], clip.joint_wxyz[frames])
+        parts = np.where(clip.synthetic[first], rule_weight, 1.0)
+        weight = column_weights(clip.captured, rows.shape[1], *parts.tolist())
+        plain = Stretch(entry.clip_id, entry.style, entry.split, False, first, rows, weight=weight)
+        found.append(plain)
         if with_mirror:
-            found.append(Stretch(entry.clip_id, entry.style, entry.split, True, first, mirror_rows(rows)))
+            other = column_weights(clip.captured[MIRROR_JOINTS], rows.shape[1], *parts.tolist())
+            found.append(replace(plain, is_mirrored=True, rows=mirror_rows(rows), weight=other))
     return found
+
+
+def _pieces(clip: Clip, whole: bool) -> list[tuple[int, int]]:
+    """Half-open ranges of frames that are clean and alike in what was captured."""
+    changes = np.flatnonzero(np.diff(clip.synthetic, axis=0).any(axis=1)) + 1 if whole else np.zeros(0, int)
+    pieces: list[tuple[int, int]] = []
+    for first, last in clip.segments.tolist():
+        edges = [first, *changes[(changes > first) & (changes < last)].tolist(), last]
+        pieces += itertools.pairwise(edges)
+    return pieces
+
+
+def column_weights(captured: NDArray[np.bool_], num_columns: int, hands: float = 1.0, face: float = 1.0) -> F32:
+    """What each column of a row is worth.
+
+    Args:
+        captured: [52] which joints were captured; those of the hands are weighed by ``hands`` alone.
+        num_columns: D, 263 or at least 623.
+        hands: Worth of the hands.
+        face: Worth of the face.
+
+    Returns:
+        [D] float32.
+    """
+    weight = np.ones(num_columns, dtype=np.float32)
+    body = captured[:NUM_BODY_JOINTS].astype(np.float32)
+    weight[representation.BODY_JP] = np.repeat(body[1:], 3)
+    weight[representation.BODY_JR] = np.repeat(body[1:], 6)
+    weight[representation.BODY_JV] = np.repeat(body, 3)
+    weight[representation.CONTACT] = body[list(CONTACT_JOINTS)]
+    if num_columns > representation.BODY_DIM:
+        weight[representation.HANDS] = hands
+        weight[representation.FACE_START :] = face
+    return weight
 
 
 def normalisation(stretches: Iterable[Stretch], feature_weight: float = 5.0) -> tuple[Tensor, Tensor]:
     """Mean per column and standard deviation averaged over each group of columns.
 
-    The deviations of ra, rx/rz, ry and the contacts are divided by ``feature_weight`` so that these columns weigh more
-    (``method.md`` 2.5).
+    Columns that are worth nothing in a stretch are not looked at there. The deviations of ra, rx/rz, ry and the
+    contacts are divided by ``feature_weight`` so that these columns weigh more (``method.md`` 2.5).
 
     Returns:
         Mean and deviation, [D] float32.
     """
-    rows = np.concatenate([stretch.rows for stretch in stretches])
-    mean, deviation = rows.mean(0), rows.std(0)
-    light = (slice(0, 1), slice(1, 3), slice(3, 4), representation.CONTACT)
-    heavy = (representation.BODY_JP, representation.BODY_JR, representation.BODY_JV)
-    for group in (*light, *heavy):
-        deviation[group] = max(float(deviation[group].mean()), 1e-4)
-    for group in light:
-        deviation[group] /= feature_weight
+    stretches = list(stretches)
+    size = stretches[0].rows.shape[1]
+    count, total, square = np.zeros(size), np.zeros(size), np.zeros(size)
+    for stretch in stretches:
+        known = np.ones(size) if stretch.weight is None else stretch.weight > 0
+        rows = stretch.rows.astype(np.float64)
+        count, total, square = count + known * len(rows), total + known * rows.sum(0), square + known * (rows**2).sum(0)
+    mean = total / np.maximum(count, 1)
+    deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
+    layout = representation.Layout()
+    for name, group in layout.groups.items():
+        columns = slice(group.start, min(group.stop, size) if name != "face" else size)
+        if columns.start >= size:
+            continue
+        deviation[columns] = max(float(deviation[columns].mean()), 1e-4)
+        if name in ("ra", "rxz", "ry", "contact"):
+            deviation[columns] /= feature_weight
     return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(deviation.astype(np.float32))
 
 
@@ -102,14 +177,17 @@ class WindowSampler:
         if not usable:
             raise ConfigError("WINDOWS_EMPTY", f"No stretch has {frames} rows.", "Use shorter windows.")
         self.rows = torch.from_numpy(np.concatenate([stretch.rows for stretch in usable]))
-        starts, weights, offset = [], [], 0
-        for stretch in usable:
+        ones = np.ones(self.rows.shape[1], np.float32)
+        self.worth = torch.from_numpy(np.stack([ones if s.weight is None else s.weight for s in usable]))
+        starts, weights, owners, offset = [], [], [], 0
+        for number, stretch in enumerate(usable):
             count = stretch.rows.shape[0] - frames + 1
             starts.append(torch.arange(offset, offset + count))
+            owners.append(torch.full((count,), number))
             weights.append(torch.full((count,), float(stretch.style == capped_style)))
             offset += stretch.rows.shape[0]
         self.frames = frames
-        self.starts = torch.cat(starts)
+        self.starts, self.owners = torch.cat(starts), torch.cat(owners)
         capped = torch.cat(weights)
         share = float(capped.mean())
         inside = min(cap, share) / max(share, 1e-9)
@@ -117,9 +195,9 @@ class WindowSampler:
         self.weights = torch.where(capped > 0, inside, outside).double()
         self.cumulative = torch.cumsum(self.weights, 0)
 
-    def draw(self, batch: int, generator: torch.Generator) -> Tensor:
-        """[batch, frames, D] float32."""
+    def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Rows [batch, frames, D] float32, and what their columns are worth [batch, D]."""
         target = torch.rand(batch, generator=generator, dtype=torch.double) * self.cumulative[-1]
         picks = torch.searchsorted(self.cumulative, target).clamp(max=self.starts.shape[0] - 1)
         index = self.starts[picks][:, None] + torch.arange(self.frames)[None]
-        return self.rows[index]
+        return self.rows[index], self.worth[self.owners[picks]]

@@ -1,4 +1,7 @@
-"""Material of the sampler: every rendering with the motion bent to it, its mirror image, and motion without music."""
+"""Material of the sampler: every rendering with the motion bent to it, motion without music, and sound without music.
+
+A rendering for a mirror image is danced by the mirror image only.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from soulstream_engine.motion.mirror import mirror_rows
 from soulstream_engine.motion.representation import decode_joints, encode_body
 from soulstream_training.data.drift import drifted_frames
 from soulstream_training.data.kinematic_beats import mean_speed
-from soulstream_training.data.music_dataset import MusicClip, load_music, read_music_index
+from soulstream_training.data.music_index import MusicClip, load_music, load_negative, read_music_index, read_negatives
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
 
@@ -23,6 +26,9 @@ from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
 """Share of windows that show motion without music (class C and clips that fit no grid)."""
+
+NEGATIVE_SHARE = 0.07
+"""Share of windows with sound but no music, where the dancer waits. Source: shared data notes, 5 to 10 %."""
 
 STILL_M_S = 0.25
 """A second in which the body is slower than this on average is waiting, not dancing. Source: ours; salsa takes begin
@@ -47,7 +53,7 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
         drifts: Versions of each rendering whose motion leaves the beat and returns to it, beside the one on the beat.
 
     Returns:
-        Takes with music (each also mirrored, to the same sound) and without.
+        Takes with music, without, and with sound that is no music.
     """
     clips = {clip.entry.clip_id: clip for clip in load_store(store_dir, (split,))}
     entries = [entry for entry in read_music_index(music_dir) if entry.is_paired and entry.clip_id in clips]
@@ -57,9 +63,7 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
         music = load_music(music_dir, entry)
         for version in range(1 + drifts):
             shown, trust = (music, None) if version == 0 else _drifted(music, version)
-            for take in _bent_takes(clip, shown, trust):
-                paired.append((clip.entry.style, take))
-                paired.append((clip.entry.style, replace(take, rows=mirror_rows(take.rows))))
+            paired += [(clip.entry.style, take) for take in _bent_takes(clip, shown, trust)]
     alone = [
         Take(rows, None, 1.0)
         for clip_id, clip in clips.items()
@@ -67,11 +71,17 @@ def load_takes(store_dir: Path, music_dir: Path, split: str, drifts: int = 0) ->
         for stretch in clip_stretches(clip, with_mirror=True, min_rows=MIN_ROWS)
         if len(rows := stretch.rows[danced(stretch.rows)]) >= MIN_ROWS
     ]
-    return _weigh(paired, alone)
+    negatives = [
+        Take(encode_body(root_m, joint_wxyz), features, 1.0)
+        for entry in read_negatives(music_dir)
+        if entry.split == split
+        for features, root_m, joint_wxyz in [load_negative(music_dir, entry)]
+    ]
+    return _weigh(paired, alone, negatives)
 
 
 def bent_stretches(store_dir: Path, music_dir: Path, split: str) -> list[Stretch]:
-    """The bent motion of every rendering of a split, without its music, each also mirrored: what the tokenizer meets.
+    """The bent motion of every rendering of a split, without its music: what the tokenizer meets.
 
     Raises:
         ConfigError: If there are no renderings.
@@ -81,9 +91,10 @@ def bent_stretches(store_dir: Path, music_dir: Path, split: str) -> list[Stretch
     for entry in read_music_index(music_dir):
         if entry.is_paired and entry.clip_id in clips:
             clip = clips[entry.clip_id]
-            for take in _bent_takes(clip, load_music(music_dir, entry)):
-                plain = Stretch(entry.clip_id, clip.entry.style, split, False, 0, take.rows, is_bent=True)
-                found += [plain, replace(plain, is_mirrored=True, rows=mirror_rows(take.rows))]
+            found += [
+                Stretch(entry.clip_id, clip.entry.style, split, entry.is_mirrored, 0, take.rows, is_bent=True)
+                for take in _bent_takes(clip, load_music(music_dir, entry))
+            ]
     return found
 
 
@@ -97,7 +108,7 @@ def _drifted(music: MusicClip, version: int) -> tuple[MusicClip, F32]:
 
 
 def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[Take]:
-    """The stretches of a rendering whose motion is clean throughout."""
+    """The stretches of a rendering whose motion is clean throughout, mirrored where the rendering is."""
     root, joints = resample_motion(clip.root_m, clip.joint_wxyz, music.source_frame)
     takes = []
     for first, last in clip.segments.tolist():
@@ -111,7 +122,8 @@ def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[
             continue
         heard = slice(frames.start + dance.start, frames.start + dance.stop + 1)
         kept = None if trust is None else trust[heard]
-        takes.append(Take(rows[dance], music.features[heard], 1.0, music.lock[heard], kept))
+        shown = mirror_rows(rows[dance]) if music.entry.is_mirrored else rows[dance]
+        takes.append(Take(shown, music.features[heard], 1.0, music.lock[heard], kept))
     return takes
 
 
@@ -122,22 +134,26 @@ def danced(rows: F32) -> slice:
     return slice(int(moving[0]), int(moving[-1]) + 2) if len(moving) else slice(0, 0)
 
 
-def _weigh(paired: list[tuple[str, Take]], alone: list[Take]) -> list[Take]:
-    """Scale the weights so that the capped style and the motion without music keep to their shares of the frames."""
-
-    def mass(takes: list[Take]) -> float:
-        return sum(take.weight * take.rows.shape[0] for take in takes)
-
+def _weigh(paired: list[tuple[str, Take]], alone: list[Take], negatives: list[Take]) -> list[Take]:
+    """Scale the weights so that the capped style, motion without music and sound without music keep to their shares."""
     capped = [take for style, take in paired if style == CAPPED_STYLE]
     other = [take for style, take in paired if style != CAPPED_STYLE]
-    total = mass(capped) + mass(other)
-    share = min(CAPPED_SHARE, mass(capped) / total) if other else 1.0
-    scaled = _scaled(capped, share / max(mass(capped), 1e-9)) + _scaled(other, (1.0 - share) / max(mass(other), 1e-9))
-    if not alone:
-        return scaled
-    unpaired = UNPAIRED_SHARE / (1.0 - UNPAIRED_SHARE)
-    return scaled + _scaled(alone, unpaired / mass(alone))
+    total = _mass(capped) + _mass(other)
+    share = min(CAPPED_SHARE, _mass(capped) / total) if other else 1.0
+    beside = UNPAIRED_SHARE * bool(alone) + NEGATIVE_SHARE * bool(negatives)
+    return [
+        *_scaled(capped, share * (1.0 - beside)),
+        *_scaled(other, (1.0 - share) * (1.0 - beside)),
+        *_scaled(alone, UNPAIRED_SHARE),
+        *_scaled(negatives, NEGATIVE_SHARE),
+    ]
 
 
-def _scaled(takes: list[Take], factor: float) -> list[Take]:
+def _mass(takes: list[Take]) -> float:
+    return sum(take.weight * take.rows.shape[0] for take in takes)
+
+
+def _scaled(takes: list[Take], mass: float) -> list[Take]:
+    """Takes whose weights times frames sum to the mass."""
+    factor = mass / max(_mass(takes), 1e-9)
     return [replace(take, weight=take.weight * factor) for take in takes]

@@ -43,10 +43,15 @@ def delayed(model: Hrvq, motion: torch.Tensor, change: torch.Tensor | float = 0.
     return (late - model.mean) / model.std
 
 
+def worth(motion: torch.Tensor) -> torch.Tensor:
+    """Every column was captured."""
+    return torch.ones_like(motion[:, 0])
+
+
 def numbers(
     model: Hrvq, motion: torch.Tensor, change: torch.Tensor | float, weights: TokenizerLossWeights
 ) -> tuple[float, dict[str, float]]:
-    loss, found = tokenizer_loss(model, motion, delayed(model, motion, change), ANY, weights)
+    loss, found = tokenizer_loss(model, motion, worth(motion), delayed(model, motion, change), ANY, weights)
     return float(loss), found
 
 
@@ -134,8 +139,24 @@ def test_shaking_costs_speed_not_position(model: Hrvq, motion: torch.Tensor) -> 
 
 def test_loss_reaches_the_reconstruction_everywhere_it_counts(model: Hrvq, motion: torch.Tensor) -> None:
     made = delayed(model, motion, 0.1).requires_grad_()
-    loss, _ = tokenizer_loss(model, motion, made, ANY, TokenizerLossWeights())
+    loss, _ = tokenizer_loss(model, motion, worth(motion), made, ANY, TokenizerLossWeights())
     loss.backward()
     rows = made.grad[0].abs().sum(1) > 0
     assert rows.tolist() == [False] * (2 * LOOK_AHEAD) + [True] * (FRAMES - 2 * LOOK_AHEAD)
     assert torch.isfinite(made.grad).all()
+
+
+def test_what_nobody_captured_costs_nothing(model: Hrvq, motion: torch.Tensor) -> None:
+    change = torch.zeros(263)
+    change[4 + 14 * 3 : 4 + 15 * 3] = 0.3  # position of the head
+    change[67 + 14 * 6 : 67 + 15 * 6] = 0.3
+    known = worth(motion)
+    known[:, 4 + 14 * 3 : 4 + 15 * 3] = 0
+    known[:, 67 + 14 * 6 : 67 + 15 * 6] = 0
+    weights = TokenizerLossWeights(pace=0.0, path=0.0)
+    made, right = delayed(model, motion, change), delayed(model, motion)
+    ignored, _ = tokenizer_loss(model, motion, known, made, ANY, weights)
+    best, _ = tokenizer_loss(model, motion, known, right, ANY, weights)
+    asked, _ = tokenizer_loss(model, motion, worth(motion), made, ANY, weights)
+    assert float(ignored) == pytest.approx(float(best), abs=1e-3)
+    assert float(asked) > float(best) + 0.05

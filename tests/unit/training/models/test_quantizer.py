@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from soulstream_training.models.hrvq_config import ResetRule
 from soulstream_training.models.quantizer import ChainedQuantizer, Codebook
 
 
@@ -132,11 +133,12 @@ def test_perplexity_counts_the_codes_in_use() -> None:
     assert float(quantizer([two]).perplexity[0, 0]) == pytest.approx(2.0, abs=1e-3)
 
 
-def test_training_draws_from_the_given_generator_alone() -> None:
+@pytest.mark.parametrize(("rule", "temperature"), [("restart", 0.0), ("redraw", 0.5)])
+def test_training_draws_from_the_given_generator_alone(rule: ResetRule, temperature: float) -> None:
     results = []
     for noise in (1, 2):
         torch.manual_seed(0)
-        quantizer = ChainedQuantizer(2, 16, 4, 3, dropout=0.9, reset_below=0.5).train()
+        quantizer = ChainedQuantizer(2, 16, 4, 3, 0.9, 0.5, reset_rule=rule, temperature=temperature).train()
         latents = [torch.randn(2, 4, 30, generator=torch.Generator().manual_seed(part)) for part in range(2)]
         torch.manual_seed(noise)
         before = torch.get_rng_state()
@@ -155,3 +157,83 @@ def test_evaluation_changes_no_codebook() -> None:
     before = {key: value.clone() for key, value in quantizer.state_dict().items()}
     quantizer([torch.randn(2, 4, 9)])
     assert all(torch.equal(value, before[key]) for key, value in quantizer.state_dict().items())
+
+
+def test_codes_are_drawn_by_their_distance_in_training_and_nearest_in_evaluation() -> None:
+    quantizer = ready_quantizer(levels=1, codes=3, dim=2, temperature=0.5)
+    book = quantizer.books[0][0]
+    book.decay, book.reset_below = 1.0, 0.0
+    places = torch.tensor([[0.0, 0.0], [0.6, 0.0], [0.0, 5.0]])
+    book.codes.copy_(places)
+    book.sums.copy_(places)
+    book.counts.fill_(1.0)
+    many = torch.tensor([[0.1], [0.0]]).repeat(1, 20000)[None]
+    drawn = quantizer.train()([many], torch.Generator().manual_seed(0), levels=1).codes
+    share = torch.bincount(drawn.flatten(), minlength=3) / 20000
+    weight = torch.exp(-(places - torch.tensor([0.1, 0.0])).pow(2).sum(1) / 0.5)
+    assert torch.allclose(share, weight / weight.sum(), atol=0.015)
+    assert 0.1 < float(share[1]) < 0.5
+    assert not quantizer.eval()([many]).codes.any()
+
+
+def test_redrawn_codes_come_from_the_batch_in_order_until_they_are_used() -> None:
+    book = Codebook(4, 2, decay=0.9, reset_below=1.0, reset_rule="redraw")
+    first = torch.arange(12.0).view(6, 2)
+    book.start_from(first, None)
+    assert torch.equal(book.codes, first[:4])
+    counts = book.counts.clone()
+    for step in range(3):  # all vectors choose code 0: the others starve
+        flat = torch.full((6, 2), 50.0) + torch.arange(6.0)[:, None] + 10.0 * step
+        book.update(flat, torch.zeros(6, dtype=torch.long), None)
+        counts = 0.9 * counts + 0.1 * torch.tensor([6.0, 0.0, 0.0, 0.0])
+        assert torch.allclose(book.counts, counts), "a reset must leave the statistics alone"
+        assert torch.equal(book.codes[1:], flat[1:4])
+    flat = torch.tensor([[7.0, 7.0]]).repeat(60, 1)
+    book.update(flat, torch.ones(60, dtype=torch.long), None)  # used at last: the average counts again
+    assert float(book.counts[1]) > 1.0
+    assert torch.allclose(book.codes[1], book.sums[1] / book.counts[1])
+
+
+def test_a_batch_of_fewer_vectors_than_codes_is_repeated_with_noise() -> None:
+    book = Codebook(10, 4, reset_rule="redraw")
+    flat = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    book.start_from(flat, torch.Generator().manual_seed(1))
+    assert len(book.codes.unique(dim=0)) == 10
+    assert (book.codes - flat.repeat(4, 1)[:10]).abs().max() < 6 * 0.01 / 4**0.5
+
+
+@pytest.mark.parametrize(("shared", "hops"), [(True, 1), (False, 2)])
+def test_hints_of_three_parts_are_shared_or_not(shared: bool, hops: int) -> None:
+    quantizer = ready_quantizer(parts=3, share_hints=shared).train()
+    assert len(quantizer.hint_linear) == len(quantizer.hint_conv) == hops
+    latents = [torch.randn(2, 4, 9) for _ in range(3)]
+    quantizer(latents, torch.Generator().manual_seed(0), levels=3).latents[:, 8:].sum().backward()
+    last = quantizer.hint_conv[-1].taps.weight.grad
+    assert last is not None
+    assert last.abs().sum() > 0
+    assert len(ready_quantizer(parts=1, share_hints=shared).hint_linear) == 0
+
+
+def test_levels_are_left_out_as_often_as_asked_and_evenly() -> None:
+    quantizer = ready_quantizer(levels=6, codes=4, dropout=0.5, reset_below=0.0).train()
+    generator = torch.Generator().manual_seed(0)
+    latents = [torch.randn(1, 4, 2)]
+    used = torch.tensor([quantizer(latents, generator).levels_used for _ in range(600)])
+    shares = torch.bincount(used, minlength=7)[1:] / 600
+    assert torch.allclose(shares[:5], torch.full((5,), 0.5 / 6), atol=0.04)
+    assert float(shares[5]) == pytest.approx(0.5 + 0.5 / 6, abs=0.06)
+
+
+@torch.no_grad()
+def test_commitment_is_the_sum_over_parts_and_the_mean_over_levels() -> None:
+    quantizer = ready_quantizer(parts=2, levels=3).eval()
+    latents = [torch.randn(2, 4, 9) for _ in range(2)]
+    body = ChainedQuantizer(1, 32, 4, 3).eval()
+    body.books[0].load_state_dict(quantizer.books[0].state_dict())
+    residual, by_hand = latents[0], 0.0
+    for level in range(3):
+        code = body.books[0][level].codes[quantizer(latents).codes[:, 0, :, level]].transpose(1, 2)
+        by_hand += float((residual - code).pow(2).mean()) / 3
+        residual = residual - code
+    assert float(body(latents[:1]).commitment) == pytest.approx(by_hand, rel=1e-4)
+    assert float(quantizer(latents).commitment) > by_hand

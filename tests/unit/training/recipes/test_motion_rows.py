@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.mirror import mirror_rows
 from soulstream_engine.motion.representation import BODY_JP, BODY_JR, BODY_JV, CONTACT
 from soulstream_training.recipes.motion_rows import (
+    RULE_WEIGHT,
     Stretch,
     WindowSampler,
     clip_stretches,
@@ -26,7 +28,7 @@ def stretch(rows: int, first: float, style: str = "disco") -> Stretch:
 
 
 def draw(sampler: WindowSampler, count: int) -> np.ndarray:
-    return sampler.draw(count, torch.Generator().manual_seed(0))[..., 0].numpy()
+    return sampler.draw(count, torch.Generator().manual_seed(0))[0][..., 0].numpy()
 
 
 def test_windows_never_cross_from_one_stretch_to_another() -> None:
@@ -79,3 +81,37 @@ def test_stretches_of_a_store_come_with_their_mirror_image(tmp_path: Path) -> No
     assert clip_stretches(clips[0], with_mirror=True, min_rows=FRAMES) == []
     with pytest.raises(ConfigError, match="No clips"):
         load_clips(tmp_path / "store", ("aux",))
+
+
+def test_what_nobody_captured_is_worth_nothing_and_what_a_rule_made_is_worth_little(tmp_path: Path) -> None:
+    write_motion(tmp_path / "store")
+    clip = load_clips(tmp_path / "store", ("train",))[0]
+    captured = clip.captured.copy()
+    captured[[10, 15]] = False  # left foot, head
+    synthetic = np.ones((FRAMES, 2), np.bool_)
+    synthetic[100:, 1] = False
+    pieces = clip_stretches(
+        replace(clip, captured=captured, synthetic=synthetic), with_mirror=True, min_rows=24, whole=True
+    )
+    assert [(s.first_frame, s.is_mirrored) for s in pieces] == [(0, False), (0, True), (100, False), (100, True)]
+    first, mirrored, later, _ = pieces
+    assert first.rows.shape == (99, 675)
+    assert (first.weight[CONTACT] == [1, 0, 1, 1]).all()
+    assert (mirrored.weight[CONTACT] == [1, 1, 1, 0]).all()
+    joints = first.weight[BODY_JP].reshape(21, 3)
+    assert set(np.flatnonzero(joints[:, 0] == 0) + 1) == {10, 15}
+    assert (first.weight[263:] == np.float32(RULE_WEIGHT)).all()
+    assert (later.weight[623:] == 1).all()
+    sampler = WindowSampler(pieces, 16)
+    rows, worth = sampler.draw(8, torch.Generator().manual_seed(0))
+    assert (rows.shape, worth.shape) == ((8, 16, 675), (8, 675))
+    assert {float(value) for value in worth[:, 630]} == {np.float32(RULE_WEIGHT), 1.0}
+
+
+def test_statistics_look_only_at_what_was_captured() -> None:
+    known, unknown = stretch(50, 0), stretch(50, 1e6)
+    weight = np.ones(263, np.float32)
+    weight[4:67] = 0
+    mean, _ = normalisation([known, replace(unknown, weight=weight)])
+    assert float(mean[4]) == pytest.approx(24.5)
+    assert float(mean[70]) > 1e5
