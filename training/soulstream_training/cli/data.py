@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import typer
@@ -20,9 +21,17 @@ from soulstream_engine.cli.output import console, print_json
 from soulstream_engine.clock import monotonic_ns
 
 from .common import DataOption, JsonOption, MusicOption, StoreOption, read_section
+from .table import table
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(table)
 WorkersOption = typer.Option(os.cpu_count() or 1, min=1, help="Processes.", show_default="one a core")
+
+
+def peak_mb() -> int:
+    """Largest memory that this process, or a worker of it, has had, in megabytes."""
+    usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(max(usage) / 1024)
 
 
 def _progress() -> Progress:
@@ -39,15 +48,19 @@ def prepare(
     store: Path = StoreOption,
     music: Path = MusicOption,
     workers: int = WorkersOption,
+    with_music: bool = typer.Option(True, "--with-music/--motion-only", help="Make the recipe's renderings of music."),
     as_json: bool = JsonOption,
 ) -> None:
     """Read the recordings, bring them to our skeleton at 30 frames a second, and store them; resumes.
 
-    A recording that cannot be used is left out with its reason, and the rest of the set goes on.
+    A recording that cannot be used is left out with its reason, and the rest of the set goes on. Then music is made for
+    what can be paired, if the recipe asks for renderings (about 2 s of two cores for each).
 
     Example:
-      soulstream-train data prepare training/configs/data_open.toml --store .cache/open --json
+      soulstream-train data prepare training/configs/data_open.toml --store .cache/open --music .cache/open_music --json
     """
+    from soulstream_training.data.hand_library import hand_library
+    from soulstream_training.data.music_dataset import build_music_dataset
     from soulstream_training.data.prepare import prepare as prepare_all
     from soulstream_training.data.recipe import DataRecipe
     from soulstream_training.data.summary import summarise
@@ -57,10 +70,22 @@ def prepare(
     with _progress() as progress:
         prepared = prepare_all(recipe, data, store, workers, progress)
     seconds = (monotonic_ns() - started_ns) / 1e9
-    numbers = {"clips": len(prepared.entries), "left_out": len(prepared.left_out), "seconds_taken": round(seconds, 1)}
-    numbers |= summarise(store, music, recipe)
     for item in prepared.left_out:
         console.print(f"left out: {item.clip_id}: {item.reason}", markup=False)
+    if hand_library(data).note:
+        console.print(hand_library(data).note, markup=False)
+    if recipe.renderings and with_music:
+        with _progress() as progress:
+            build_music_dataset(store, data, music, recipe.renderings, workers, progress)
+    numbers = {
+        "clips": len(prepared.entries),
+        "left_out": len(prepared.left_out),
+        "seconds_taken": round(seconds, 1),
+        "clips_per_s": round(prepared.read / seconds, 2),
+        "peak_mb": peak_mb(),
+    }
+    numbers |= {"music_seconds": round((monotonic_ns() - started_ns) / 1e9 - seconds, 1)}
+    numbers |= summarise(store, music, recipe)
     console.print(
         f"{numbers['clips']} clips, {numbers['minutes']} minutes, {numbers['windows']} windows, "
         f"{numbers['left_out']} left out, {numbers['leaks']} leaks"
@@ -74,22 +99,32 @@ def music(
     data: Path = DataOption,
     store: Path = StoreOption,
     out: Path = MusicOption,
-    renderings: int = typer.Option(6, min=1, help="Renderings of each clip."),
+    renderings: int = typer.Option(12, min=1, help="Renderings of each clip, every second one for its mirror image."),
     workers: int = WorkersOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Render music that fits the motion, and keep what the engine hears of it. Finished renderings are kept.
+    """Make music that fits the motion, and keep what the engine hears of it. Finished renderings are kept.
 
-    Needs FluidSynth and a General MIDI sound font (Debian: fluidsynth, fluid-soundfont-gm).
+    Needs FluidSynth with a General MIDI sound font, MMA and eSpeak (Debian: fluidsynth, fluid-soundfont-gm, mma,
+    espeak-ng).
     """
     from soulstream_training.data.music_dataset import build_music_dataset
+    from soulstream_training.data.summary import paired_hours, pairing_by_class
 
     with _progress() as progress:
-        entries = build_music_dataset(store, data, out, renderings, workers, progress)
-    paired = [entry for entry in entries if entry.is_paired]
+        made = build_music_dataset(store, data, out, renderings, workers, progress)
+    paired = [entry for entry in made.renderings if entry.is_paired]
+    numbers = {
+        "renderings": len(made.renderings),
+        "paired": len(paired),
+        "hours_paired": round(paired_hours(paired), 2),
+        "styles": len({entry.music_style for entry in paired}),
+        "negatives": len(made.negatives),
+        "pairing": pairing_by_class(made.renderings),
+    }
+    console.print(f"{numbers['paired']} renderings, {numbers['hours_paired']} hours, {numbers['styles']} styles")
     if as_json:
-        minutes = round(sum(e.num_frames for e in paired) / 1800, 1)
-        print_json({"renderings": len(entries), "paired": len(paired), "minutes": minutes})
+        print_json(numbers)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Reads the clip table (``clips.csv``): what each motion clip is, at which rate it runs and how it may be used.
 
-Not for the motion itself (``amc.py``, ``retarget.py``). Frame ranges are half-open, 0-based, in source frames.
+A line that is wrong is refused by its number and the others are kept. Not for the motion itself (``sources``), nor for
+making a table of a data set (``clip_table``). Frame ranges are half-open, 0-based, in source frames.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from soulstream_engine.errors import ConfigError
 
 MAX_ROWS = 100_000
 SPLITS = ("train", "val", "test", "aux")
-PAIRING_CLASSES = ("A", "B", "C", "none")
+PAIRING_CLASSES = ("A", "B", "C", "real", "none")
+MAX_DANCERS = 5
+"""Most dancers of a take. Source: the SoulDance data set has 1 to 5."""
 
 _T = TypeVar("_T")
 
@@ -33,7 +36,8 @@ class ClipRow:
         true_fps: Frame rate to use; headers of the files are not to be trusted.
         num_frames: Frames of the file.
         split: ``train``, ``val``, ``test`` or ``aux`` (motion prior only).
-        pairing_class: How it may be paired with music: ``A`` sure tempo, ``B`` beats only, ``C`` free, ``none``.
+        pairing_class: How it may be paired with music: ``A`` sure tempo, ``B`` beats only, ``C`` free, ``real`` danced
+            to ``music``, ``none``.
         tempo_bpm: Tempo known from the motion, beats a minute; trustworthy for class A only.
         partner_id: Other dancer of the same take, or empty.
         performer: Performer label.
@@ -43,6 +47,9 @@ class ClipRow:
             such column.
         up_axis: ``Y`` or ``Z``; ``Y`` if the table has no such column.
         licence: Licence id, or empty.
+        dancer: Which dancer of a file that holds several, from 1; 0 for a file of one.
+        music: Recording it was danced to, relative to the data folder, frame 0 at its start; or ``None``.
+        face: Live Link Face recording of its face, frame 0 at its start; or ``None``.
     """
 
     clip_id: str
@@ -61,20 +68,32 @@ class ClipRow:
     unit_m: float = 0.01
     up_axis: str = "Y"
     licence: str = ""
+    dancer: int = 0
+    music: PurePosixPath | None = None
+    face: PurePosixPath | None = None
 
 
-def read_clips(path: Path) -> tuple[ClipRow, ...]:
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """A table: its good ``rows`` in file order, and of each line that was ``refused`` its id and the reason."""
+
+    rows: tuple[ClipRow, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+def read_clips(path: Path) -> ClipTable:
     """Reads the table.
 
     Args:
-        path: ``clips.csv``.
+        path: ``clips.csv``. The columns ``unit_cm up_axis licence dancer music face`` may be absent.
 
     Returns:
-        Its rows in file order.
+        Its rows; those with a value out of range or an id that was there before are refused.
 
     Raises:
-        ConfigError: If the file is missing, a column is missing, a value is out of range or an id appears twice.
+        ConfigError: If the file or a column is missing, or it has too many rows.
     """
+    refused: list[tuple[str, str]] = []
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
@@ -84,16 +103,20 @@ def read_clips(path: Path) -> tuple[ClipRow, ...]:
             rows: list[ClipRow] = []
             ids: set[str] = set()
             for record in reader:
-                row = _Record(path, reader.line_num, record).clip()
-                if row.clip_id in ids:
-                    raise _refuse(path, reader.line_num, f"id '{row.clip_id}' appears twice")
-                if len(rows) >= MAX_ROWS:
+                if len(rows) + len(refused) >= MAX_ROWS:
                     raise _refuse(path, reader.line_num, f"has more than {MAX_ROWS} rows")
+                try:
+                    row = _Record(path, reader.line_num, record).clip()
+                    if row.clip_id in ids:
+                        raise _refuse(path, reader.line_num, f"id '{row.clip_id}' appears twice")
+                except LineError as error:
+                    refused.append(((record.get("id") or "")[:60] or f"line {reader.line_num}", str(error)))
+                    continue
                 ids.add(row.clip_id)
                 rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _refuse(path, 0, f"cannot be read ({error})") from error
-    return tuple(rows)
+    return ClipTable(tuple(rows), tuple(refused))
 
 
 def list_styles(rows: Iterable[ClipRow]) -> tuple[str, ...]:
@@ -116,9 +139,13 @@ _COLUMNS = frozenset(
 )
 
 
-def _refuse(path: Path, line: int, message: str) -> ConfigError:
+class LineError(ConfigError):
+    """One line of the table is wrong; the others may be used."""
+
+
+def _refuse(path: Path, line: int, message: str) -> LineError:
     where = f"{path.name}:{line}" if line else str(path.name)
-    return ConfigError("CLIP_TABLE_INVALID", f"{where}: {message}.", "Correct the clip table.")
+    return LineError("CLIP_TABLE_INVALID", f"{where}: {message}.", "Correct the clip table.")
 
 
 class _Record:
@@ -133,6 +160,9 @@ class _Record:
         num_frames = self._number("frames", int, 1, 10_000_000)
         tempo = self._text("tempo_bpm")
         skeleton = self._text("skeleton")
+        kind = self._choice("pairing_class", PAIRING_CLASSES)
+        if kind == "real" and not self._text("music"):
+            raise self._refuse("pairing_class", "needs the column music")
         return ClipRow(
             clip_id=self._identifier(),
             path=self._relative("path"),
@@ -141,7 +171,7 @@ class _Record:
             true_fps=self._number("true_fps", float, 1.0, 1000.0),
             num_frames=num_frames,
             split=self._choice("split", SPLITS),
-            pairing_class=self._choice("pairing_class", PAIRING_CLASSES),
+            pairing_class=kind,
             tempo_bpm=self._number("tempo_bpm", float, 20.0, 400.0) if tempo else None,
             partner_id=self._text("partner_id"),
             performer=self._text("performer"),
@@ -150,6 +180,9 @@ class _Record:
             unit_m=0.01 * self._number("unit_cm", float, 0.001, 1000.0) if self._text("unit_cm") else 0.01,
             up_axis=self._choice("up_axis", ("Y", "Z")) if self._text("up_axis") else "Y",
             licence=self._text("licence"),
+            dancer=self._number("dancer", int, 0, MAX_DANCERS) if self._text("dancer") else 0,
+            music=self._relative("music") if self._text("music") else None,
+            face=self._relative("face") if self._text("face") else None,
         )
 
     def _refuse(self, column: str, message: str) -> ConfigError:

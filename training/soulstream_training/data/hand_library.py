@@ -10,7 +10,9 @@ Not for hands that move (``synthetic_hands``). Letters: ``P`` poses. Rotation ve
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,11 @@ class HandLibrary:
     sources: tuple[str, ...]
     note: str = ""
 
+    @property
+    def id(self) -> str:
+        """Short name of the poses: what was made of one library is not what another would give."""
+        return hashlib.sha256(self.left_rotvec.tobytes() + self.shares.tobytes()).hexdigest()[:16]
+
     def hand_wxyz(self, side: str) -> FloatArray:
         """The poses as rotations.
 
@@ -101,6 +108,12 @@ class HandLibrary:
             raise ValueError(f"side '{side}' is neither left nor right")
         rotvec = self.left_rotvec if side == "left" else self.left_rotvec * MIRROR
         return rotvec_to_wxyz(rotvec)
+
+
+@cache
+def hand_library(data_dir: Path) -> HandLibrary:
+    """As ``load_hand_library``, read once a process."""
+    return load_hand_library(data_dir)
 
 
 def load_hand_library(data_dir: Path) -> HandLibrary:

@@ -1,4 +1,4 @@
-"""Music for one motion clip: a piece on the clip's beat grid, played by FluidSynth, with a room and noise if wanted.
+"""Music for one motion clip: a piece on the clip's beat grid, played by FluidSynth and recorded by a microphone.
 
 The grid decides where every note lies, so the tempo is exact (constant or following the dancer), and what FluidSynth
 adds in delay is taken away. Not for: choosing the grid (``pairing``) or the features (``music_dataset``).
@@ -18,13 +18,14 @@ import mido
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import butter, fftconvolve, sosfilt
 
-from soulstream_engine.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from soulstream_engine.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from soulstream_engine.errors import ConfigError
-from soulstream_training.data import music_style
+from soulstream_training.data import electronic
 from soulstream_training.data.groove import BEATS_A_BAR, GrooveLibrary
-from soulstream_training.data.music_style import DRUM_CHANNEL, STYLES, Note
+from soulstream_training.data.microphone import Heard, record
+from soulstream_training.data.mma_band import accompany
+from soulstream_training.data.music_style import DRUM_CHANNEL, Note, Style, draw_style, repeat_drums
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -39,6 +40,9 @@ LEAD_IN_S = 12.0
 """Least music before the clip, so that the beat clock is locked when the clip begins."""
 
 TAIL_S = 2.0
+
+TAKES_SHARE = 0.5
+"""Share of the pieces with drums of the Groove MIDI data, where the band has a drummer and there are takes that fit."""
 
 SOUND_FONTS = (Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"), Path("/usr/share/sounds/sf2/default-GM.sf2"))
 """Where Debian's package puts the sounds."""
@@ -64,19 +68,40 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """Sound of a piece.
+    """Sound of a piece, as a microphone heard it.
 
-    ``samples`` [N] float32 mono at 48 kHz; the clip's first frame is at feature row ``first_row``; ``beats_s`` are all
-    beats of the music, seconds from the clip's first frame (negative in the lead-in); ``style``, ``drums`` and
-    ``effects`` tell what was drawn.
+    ``heard`` is the recording; the clip's first frame was played at ``clip_start_s`` of the piece; ``beats_s`` are all
+    beats of the music, seconds from the clip's first frame as played (negative in the lead-in); ``style`` was
+    drawn, and so was the take ``drums``, empty where the band has drums of its own.
     """
 
-    samples: F32
-    first_row: int
+    heard: Heard
+    clip_start_s: float
     beats_s: F64
     style: str
     drums: str
-    effects: str
+
+    @property
+    def first_row(self) -> int:
+        """First feature row at or after the clip's first frame was heard."""
+        return int(np.ceil(self.heard.heard_s(self.clip_start_s) * FPS - 1e-6))
+
+    def heard_frames(self, num_frames: int) -> F64:
+        """Which frame of the clip, fractional, belongs to each feature row from ``first_row`` on: the moved label.
+
+        Args:
+            num_frames: Frames of the clip.
+
+        Returns:
+            [U] float64 in 0..num_frames - 1.
+        """
+        rows = np.arange(self.first_row, self.first_row + num_frames)
+        frames = (self.heard.played_s(rows / FPS) - self.clip_start_s) * FPS
+        return np.maximum(frames[frames <= num_frames - 1], 0.0)
+
+    def heard_beats_s(self, beats_s: F64) -> F64:
+        """Beats [B] of the clip, seconds from its first frame as played, in seconds from ``first_row``."""
+        return self.heard.heard_s(self.clip_start_s + beats_s) - self.first_row / FPS
 
 
 def find_synthesiser() -> tuple[str, Path]:
@@ -210,8 +235,48 @@ def measure_delay(drum: int, num_hits: int = 24) -> F64:
     return delays
 
 
+def arrange(
+    style: Style,
+    num_beats: int,
+    bpm: float,
+    generator: np.random.Generator,
+    library: GrooveLibrary,
+    *,
+    energy: float = 0.5,
+) -> tuple[list[Note], dict[int, int], str]:
+    """A piece of a style: a band with drums of its own or of a take, or programmed music.
+
+    Args:
+        style: The style.
+        num_beats: Length of the piece.
+        bpm: Tempo it will be danced at.
+        generator: Source of chance.
+        library: Drum takes.
+        energy: 0..1 of the dance; drives density and velocity.
+
+    Returns:
+        The notes in beats, the General MIDI program of each channel, and the name of the take, empty if there is none.
+
+    Raises:
+        ConfigError: If MMA is not installed or fails.
+    """
+    if style.grooves:
+        notes, programs = accompany(style, num_beats, bpm, generator, energy=energy)
+    else:
+        notes, programs = electronic.compose(num_beats, generator, energy=energy)
+    programs[DRUM_CHANNEL] = int(generator.choice(style.kits))
+    is_drummed = style.has_drummer and any(note.channel == DRUM_CHANNEL for note in notes)
+    if not style.takes or (is_drummed and generator.random() >= TAKES_SHARE):
+        return notes, programs, ""
+    loop = library.choose(style.takes, bpm, generator, tightness=float(generator.choice((0.0, 0.5, 1.0))))
+    first_beat = int(generator.integers(0, loop.num_beats // BEATS_A_BAR)) * BEATS_A_BAR
+    notes = [note for note in notes if note.channel != DRUM_CHANNEL]
+    notes += repeat_drums(loop, num_beats, first_beat, float(generator.uniform(0.85, 1.25)))
+    return notes, programs, loop.name
+
+
 def render(piece: Piece, library: GrooveLibrary) -> Rendering:
-    """A rendering of a piece: drums, bass and chords on the grid, then loudness, room, band limit and noise.
+    """A rendering of a piece: drums, bass and chords on the grid, as a microphone hears them.
 
     Args:
         piece: What to render; the same seed gives the same samples.
@@ -221,74 +286,20 @@ def render(piece: Piece, library: GrooveLibrary) -> Rendering:
         The sound, at least 12 s before the clip to 2 s after it.
 
     Raises:
-        ConfigError: If FluidSynth is not installed or fails.
+        ConfigError: If FluidSynth or MMA is not installed or fails.
         ValueError: If the grid has fewer than two beats.
     """
     generator = np.random.default_rng(piece.seed)
-    name = piece.styles[0] if generator.random() < 0.6 else str(generator.choice(piece.styles))
-    style = STYLES[name]
     first_row = round((LEAD_IN_S + generator.uniform(0.1, 3.0)) * SAMPLE_RATE / SAMPLES_PER_FRAME)
     clip_start_s = first_row * SAMPLES_PER_FRAME / SAMPLE_RATE
     extended = extend_grid(piece.beats_s, 0.05 - clip_start_s, piece.duration_s + TAIL_S) + clip_start_s
     grid = extended[extended >= 0.05].astype(np.float64)
     bpm = 60.0 / float(np.median(np.diff(grid)))
     num_beats = len(grid) - 1
-    notes, programs = music_style.compose(style, num_beats, generator, energy=piece.energy)
-    if style.takes:
-        loop = library.choose(style.takes, bpm, generator, tightness=float(generator.choice((0.0, 0.5, 1.0))))
-    else:
-        loop = music_style.programmed_drums(generator, piece.energy)
-    first_beat = int(generator.integers(0, loop.num_beats // BEATS_A_BAR)) * BEATS_A_BAR
-    notes += music_style.repeat_drums(loop, num_beats, first_beat, float(generator.uniform(0.85, 1.25)))
-    programs[DRUM_CHANNEL] = int(generator.choice(style.kits))
+    style = draw_style(piece.styles, bpm, generator)
+    notes, programs, drums = arrange(style, num_beats, bpm, generator, library, energy=piece.energy)
     with TemporaryDirectory() as folder:
         samples = play(notes, programs, grid, Path(folder))
     num_samples = round((clip_start_s + piece.duration_s + TAIL_S) * SAMPLE_RATE)
     samples = np.pad(samples, (0, max(num_samples - len(samples), 0)))[:num_samples]
-    samples, effects = degrade(samples, generator)
-    return Rendering(samples, first_row, grid - clip_start_s, name, loop.name, effects)
-
-
-def degrade(samples: F32, generator: np.random.Generator) -> tuple[F32, str]:
-    """Level of a microphone or line, and for about half of the pieces a room, a band limit or noise.
-
-    Args:
-        samples: [N] float32 at 48 kHz.
-        generator: Source of chance.
-
-    Returns:
-        [N] float32 with its peak between -20 and -1 dBFS, and the names of the effects.
-
-    Source: ours; noise 5 to 30 dB below the music.
-    """
-    sound = samples.astype(np.float64)
-    effects: list[str] = []
-    if generator.random() < 0.3:
-        sound = _room(sound, generator)
-        effects.append("room")
-    if generator.random() < 0.25:
-        band = (float(generator.uniform(60, 250)), float(generator.uniform(4_000, 10_000)))
-        sound = sosfilt(butter(2, band, btype="bandpass", fs=SAMPLE_RATE, output="sos"), sound)
-        effects.append("band")
-    if generator.random() < 0.3:
-        noise = generator.standard_normal(len(sound))
-        noise = sosfilt(butter(1, float(generator.uniform(800, 8_000)), fs=SAMPLE_RATE, output="sos"), noise)
-        snr_db = float(generator.uniform(5, 30))
-        power = float(np.mean(sound**2)) / max(float(np.mean(noise**2)), 1e-12)
-        sound = sound + noise * np.sqrt(power) * 10.0 ** (-snr_db / 20.0)
-        effects.append(f"noise{snr_db:.0f}")
-    peak_db = float(generator.uniform(-20, -1))
-    sound = sound * (10.0 ** (peak_db / 20.0) / max(float(np.abs(sound).max()), 1e-9))
-    return sound.astype(np.float32), "+".join(effects)
-
-
-def _room(sound: F64, generator: np.random.Generator) -> F64:
-    """A small room: the direct sound first, so that beats stay where they are, then a decaying tail."""
-    decay_s = float(generator.uniform(0.12, 0.4))
-    length = int(decay_s * SAMPLE_RATE)
-    tail = generator.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-    tail[: int(0.004 * SAMPLE_RATE)] = 0.0
-    tail *= float(generator.uniform(0.2, 0.6)) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
-    tail[0] = 1.0
-    wet: F64 = fftconvolve(sound, tail)[: len(sound)]
-    return wet
+    return Rendering(record(samples, generator), clip_start_s, grid - clip_start_s, style.name, drums)

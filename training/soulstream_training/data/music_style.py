@@ -1,8 +1,9 @@
-"""Styles of music for a dance, and a bass and chord line of our own for each of them.
+"""Styles of music for a dance: which grooves, chords, drum takes and kits go together, and at which tempo.
 
-A style says which drum takes, kits, instruments, patterns and chord progressions go together; everything else (key,
-instruments, pattern, swing) is drawn anew for each piece. Positions are in beats, so a piece fits any beat grid. Not
-for: drums played by people (``groove``), sound (``music_render``).
+Grooves are names in the library of MMA 21.09, its own part (``stdlib``) and ``pflib``; those that were converted from
+keyboards of a maker are not used, and only grooves in four quarters are. Everything else (key, progression, groove,
+instruments of the groove) is drawn anew for each piece. Not for: the band (``mma_band``), programmed music
+(``electronic``), drums played by people (``groove``), sound (``music_render``).
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soulstream_training.data.groove import BEATS_A_BAR, DrumLoop
+from soulstream_training.data.groove import DrumLoop
 
-BASS_CHANNEL = 0
-CHORD_CHANNEL = 1
-LEAD_CHANNEL = 2
 DRUM_CHANNEL = 9
 
-MAJOR = (0, 2, 4, 5, 7, 9, 11)
-MINOR = (0, 2, 3, 5, 7, 8, 10)
+GENERAL = ("pop", "rock", "electronic")
+"""Styles that fit every dance; they come last for each."""
 
-KICK, SNARE, CLOSED_HAT, OPEN_HAT, CLAP = 36, 38, 42, 46, 39
+FIRST_SHARE = 0.45
+"""Share of the pieces that are of the first style at least; the others are drawn from all that fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,194 +38,224 @@ class Note:
 class Style:
     """What belongs together in a kind of music.
 
-    ``takes`` are styles of drum takes; an empty one means programmed drums. ``kits`` and the instruments are General
-    MIDI programs. ``bass`` and ``chords`` list patterns over a bar: bass hits are (beat, length, chord tone 0 root,
-    1 third, 2 fifth, 3 octave), chord hits are (beat, length). ``progressions`` are degrees of the scale, one a bar.
-    ``swing`` is the range of the delay of the second eighth, in beats.
+    ``slow`` and ``fast`` are the tempi it is played at, in quarter notes a minute as MMA writes it. ``grooves`` lists
+    MMA's grooves from sparse to dense, none where the music is programmed; ``fill`` is one for the last bar of a
+    section. ``takes`` are styles of drum takes that can replace the band's own drums, none where these must stay.
+    ``chords`` is a key of ``CHORDS``. ``kits`` are General MIDI programs. The band's own drums are heard only if
+    ``has_drummer``.
     """
 
     name: str
-    takes: tuple[str, ...]
-    kits: tuple[int, ...]
-    bass_programs: tuple[int, ...]
-    chord_programs: tuple[int, ...]
-    bass: tuple[tuple[tuple[float, float, int], ...], ...]
-    chords: tuple[tuple[tuple[float, float], ...], ...]
-    progressions: tuple[tuple[int, ...], ...]
-    is_minor: bool
-    swing: tuple[float, float] = (0.0, 0.0)
+    slow: float
+    fast: float
+    grooves: tuple[str, ...] = ()
+    fill: str = ""
+    takes: tuple[str, ...] = ()
+    chords: str = ""
+    kits: tuple[int, ...] = (0, 8)
+    has_drummer: bool = True
+
+    def quarters_a_beat(self, bpm: float) -> int:
+        """Quarter notes to a beat that is danced: 2 for music in cut time, or where one would be too slow.
+
+        Args:
+            bpm: Beats a minute that are danced.
+
+        Returns:
+            1 or 2, whichever comes nearer to the tempi of the style.
+        """
+        return min((1, 2), key=lambda quarters: self._octaves_off(bpm * quarters))
+
+    def suits(self, bpm: float) -> bool:
+        """Whether it can be danced at a tempo in beats a minute."""
+        return self._octaves_off(bpm * self.quarters_a_beat(bpm)) == 0.0
+
+    def _octaves_off(self, tempo: float) -> float:
+        return max(float(np.log2(self.slow / tempo)), float(np.log2(tempo / self.fast)), 0.0)
 
 
-_EIGHTHS = tuple((k / 2, 0.45, 0 if k % 4 < 3 else 3) for k in range(8))
-_QUARTERS = tuple((float(k), 0.9, (0, 2, 1, 2)[k]) for k in range(4))
-_OFFBEATS = tuple((k + 0.5, 0.4, 0) for k in range(4))
+_LATIN = ("latin", "afrocuban")
+_JAZZ = ("jazz", "neworleans")
+_BLUES = ("blues", "jazz")
+_SOUL = ("soul", "funk")
+_COUNTRY = ("country", "pop")
+
+CHORDS = {
+    "latin": ("Am Dm E7 Am", "Am G F E7", "Dm7 G7 CM7 A7", "C F G7 F", "Am Am E7 E7", "Am D7 G7 C"),
+    "jazz": ("CM7 Am7 Dm7 G7", "Dm7 G7 CM7 A7", "C6 A7 D7 G7", "CM7 C7 FM7 Fm6", "Am6 Dm6 E7 Am6", "C6 C6 Dm7 G7"),
+    "blues": (
+        "C7 C7 C7 C7 F7 F7 C7 C7 G7 F7 C7 G7",
+        "C7 F7 C7 C7 F7 F7 C7 A7 Dm7 G7 C7 G7",
+        "Am7 Am7 Am7 Am7 Dm7 Dm7 Am7 Am7 F7 E7 Am7 E7",
+    ),
+    "rock": ("C F G F", "C Bb F C", "Am F C G", "C G F C", "Am G F G", "C C F G"),
+    "pop": ("C G Am F", "Am F C G", "C Am F G", "F G Em Am", "C F C G", "Am G F G"),
+    "slow": ("C Am F G", "C Em F G", "Am F C G", "CM7 Em7 FM7 G7", "F C Dm Am"),
+    "funk": ("Dm7 G7 Dm7 G7", "Am7 Am7 D7 D7", "C9 C9 F9 F9", "Am7 FM7 Dm7 E7", "C7 C7 Bb7 F7"),
+    "dance": ("Am F C G", "Am Am F G", "Am Dm F G", "Dm Am F G", "C G Am F"),
+    "folk": ("C F C G7", "C C F G7", "C Am Dm G7", "C G7 C G7", "F C G7 C", "C F G7 C"),
+    "minor": ("Am Dm E7 Am", "Am Am E7 Am", "Am C G E7", "Dm Am E7 Am", "Am G F E7"),
+    "polka": ("C G7 G7 C", "C F C G7", "Am Dm E7 Am", "Am Am E7 Am", "Dm Am E7 Am"),
+}
+"""Progressions in C major or A minor, one chord a bar, by what they are for."""
 
 STYLES: dict[str, Style] = {
     style.name: style
     for style in (
-        Style(
-            "salsa",
-            ("latin", "afrocuban"),
-            (0, 8),
-            (32, 33, 35),
-            (0, 1, 11, 12),
-            (
-                ((0.0, 1.4, 0), (1.5, 1.4, 2), (3.0, 0.9, 3)),
-                ((0.0, 0.9, 0), (1.5, 0.5, 2), (2.0, 0.9, 0), (3.0, 0.9, 2)),
-            ),
-            (
-                ((0.0, 0.4), (1.0, 0.4), (1.5, 0.4), (2.5, 0.4), (3.5, 0.4)),
-                ((0.5, 0.4), (1.0, 0.4), (2.0, 0.4), (3.0, 0.4)),
-            ),
-            ((0, 3, 4, 3), (0, 4, 4, 0), (0, 5, 1, 4)),
-            True,
-        ),
-        Style(
-            "samba",
-            ("latin", "afrobeat", "highlife"),
-            (0, 8),
-            (32, 33),
-            (24, 25, 4, 0),
-            (((0.0, 0.7, 0), (0.75, 0.2, 2), (1.0, 0.7, 2), (1.75, 0.2, 0), (2.0, 0.7, 0), (3.0, 0.7, 2)),),
-            (((0.0, 0.4), (0.75, 0.2), (1.5, 0.4), (2.5, 0.4), (3.0, 0.4)),),
-            ((0, 5, 1, 4), (0, 3, 4, 0)),
-            False,
-        ),
-        Style(
-            "swing",
-            ("jazz", "neworleans", "blues"),
-            (0, 32),
-            (32, 33),
-            (0, 26, 16),
-            (_QUARTERS, ((0.0, 0.9, 0), (1.0, 0.9, 1), (2.0, 0.9, 2), (3.0, 0.9, 3))),
-            (((1.0, 0.3), (3.0, 0.3)), ((0.0, 0.5), (1.5, 0.3), (3.0, 0.3))),
-            ((0, 5, 1, 4), (0, 0, 3, 4), (1, 4, 0, 5)),
-            False,
-            (0.08, 0.17),
-        ),
-        Style(
-            "electronic",
-            (),
-            (24, 25),
-            (38, 39, 87),
-            (80, 81, 88, 90, 50, 62),
-            (_EIGHTHS, _OFFBEATS, tuple((k / 4, 0.2, 0 if k % 4 else 3) for k in range(16))),
-            (
-                ((0.0, 3.9),),
-                ((0.0, 0.4), (0.75, 0.4), (1.5, 0.4), (2.5, 0.4)),
-                ((0.5, 0.3), (1.5, 0.3), (2.5, 0.3), (3.5, 0.3)),
-            ),
-            ((0, 5, 2, 6), (0, 0, 5, 6), (0, 3, 5, 4)),
-            True,
-        ),
-        Style(
-            "hiphop",
-            ("hiphop", "soul", "funk"),
-            (0, 8, 25),
-            (33, 38, 36),
-            (4, 5, 11, 26),
-            (
-                ((0.0, 1.2, 0), (1.75, 0.2, 0), (2.5, 0.9, 2)),
-                ((0.0, 0.7, 0), (0.75, 0.7, 0), (2.0, 0.7, 0), (3.5, 0.4, 2)),
-            ),
-            (((0.0, 1.8), (2.5, 1.2)), ((1.0, 0.3), (3.0, 0.3))),
-            ((0, 5, 3, 4), (0, 0, 5, 5), (1, 4, 0, 0)),
-            True,
-            (0.0, 0.06),
-        ),
-        Style(
-            "rock",
-            ("rock", "punk", "country"),
-            (0, 8, 16),
-            (33, 34),
-            (27, 29, 30, 18),
-            (_EIGHTHS, _QUARTERS, ((0.0, 1.4, 0), (1.5, 0.4, 0), (2.0, 0.9, 0), (3.0, 0.9, 2))),
-            (((0.0, 1.9), (2.0, 1.9)), tuple((k / 2, 0.4) for k in range(8))),
-            ((0, 4, 5, 3), (0, 3, 4, 3), (0, 5, 3, 4)),
-            False,
-        ),
-        Style(
-            "pop",
-            ("pop", "dance", "gospel", "rock", "funk"),
-            (0, 8, 24),
-            (33, 38),
-            (0, 4, 89, 48),
-            (_EIGHTHS, ((0.0, 0.9, 0), (1.5, 0.4, 0), (2.0, 0.9, 0), (3.5, 0.4, 2)), _QUARTERS),
-            (((0.0, 3.8),), ((0.0, 0.9), (1.0, 0.9), (2.0, 0.9), (3.0, 0.9)), ((0.0, 1.4), (1.5, 1.4), (3.0, 0.9))),
-            ((0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4)),
-            False,
-        ),
-        Style(
-            "ballad",
-            ("soul", "pop", "gospel", "rock"),
-            (0, 40),
-            (32, 33, 35),
-            (0, 48, 89, 46),
-            (((0.0, 1.9, 0), (2.0, 1.9, 2)), ((0.0, 2.9, 0), (3.0, 0.9, 2))),
-            (((0.0, 3.9),), tuple((float(k), 0.9) for k in range(4))),
-            ((0, 5, 3, 4), (0, 2, 3, 4)),
-            False,
-        ),
+        Style("electronic", 80, 180, kits=(24, 25)),
+        # Latin
+        Style("salsa", 124, 248, ("Salsa", "SalsaSus", "SalsaPlus", "SalsaSusPlus"), "SalsaFill", _LATIN, "latin"),
+        Style("mambo", 124, 248, ("Mambo1", "MamboSus", "Mambo", "Mambo3"), "", _LATIN, "latin"),
+        Style("son", 110, 220, ("Son", "SonSus", "SonPlus", "SonSusPlus"), "", _LATIN, "latin"),
+        Style("chacha", 96, 136, ("ChaCha", "ChaChaSus", "ChaCha1", "ChaCha1Sus"), "ChaChaFill", _LATIN, "latin"),
+        Style("merengue", 200, 320, ("Merengue", "MerengueSus", "Merengue2"), "", _LATIN, "latin"),
+        Style("rumba", 90, 150, ("Rhumba", "JazzRhumba", "Rhumba1", "Rhumba3"), "", _LATIN, "latin"),
+        Style("bolero", 76, 120, ("Bolero", "SlowBolero", "SlowBoleroPlus"), "", _LATIN, "latin"),
+        Style("beguine", 100, 150, ("Beguine", "BeguineSus", "Beguine1"), "BeguineFill", _LATIN, "latin"),
+        Style("samba", 140, 280, ("SambaPlus", "Samba", "SambaSusPlus"), "SambaFill", _LATIN, "latin"),
+        Style("bossanova", 105, 170, ("BossaNova", "BossaNovaSus", "BossaNovaPlus"), "", _LATIN, "jazz"),
+        Style("latinfusion", 105, 165, ("LFusion1", "LFusion1Sus", "LFusion", "LFusionSus"), "", _LATIN, "pop"),
+        Style("calypso", 120, 240, ("Calypso", "CalypsoPlus", "Calypso1Plus"), "", ("highlife", *_LATIN), "folk"),
+        Style("tango", 105, 138, ("TangoClean", "LightTango", "Tango1", "Tango"), "", (), "minor"),
+        # Swing and before
+        Style("charleston", 150, 300, ("Charleston", "CharlestonPlus", "Charleston2Plus"), "", (), "jazz"),
+        Style("dixie", 140, 280, ("Dixie3", "DixieMarch", "Dixie1", "Dixie"), "", _JAZZ, "jazz", (0, 32)),
+        Style("ragtime", 110, 220, ("RagTime", "RagtimePlus", "RagtimeSusPlus"), "", _JAZZ, "jazz", (0, 32)),
+        Style("swing", 105, 210, ("Swing1", "Swing", "SwingWalk", "SwingPlus"), "SwingFill", _JAZZ, "jazz", (0, 32)),
+        Style("bigband", 105, 210, ("BigBand", "BigBandPlus", "BigBand1Plus"), "BigBandFill", _JAZZ, "jazz", (0, 32)),
+        Style("quickstep", 170, 300, ("FastSwing", "QuickStep", "QuickStepHit"), "", _JAZZ, "jazz", (0, 32)),
+        Style("foxtrot", 105, 165, ("Foxtrot", "FoxTrotPlus", "FoxTrot1Plus"), "", _JAZZ, "jazz", (0, 32)),
+        Style("gypsyjazz", 130, 260, ("GypsyJazz", "GypsyJazzFiddle"), "", ("jazz",), "minor", (0, 40)),
+        Style("broadway", 190, 300, ("Broadway", "Broadway1", "Broadway2"), "BroadwayFill", _JAZZ, "jazz", (0, 32)),
+        # Blues, rock and roll
+        Style("blues", 80, 140, ("Blues", "Blues1", "BluesTriple"), "", _BLUES, "blues"),
+        Style("jumpblues", 120, 200, ("FastBlues", "FastBluesWalk", "FastBlues1"), "", ("blues", "rock"), "blues"),
+        Style("boogie", 120, 220, ("BoggieWoggie1", "BoggieWoggie", "BoggieWoggie2"), "", _BLUES, "blues"),
+        Style("shuffle", 105, 165, ("ShuffleBoggie", "ShuffleBoggie1"), "ShuffleBoggieFill", _BLUES, "blues"),
+        Style("jive", 120, 220, ("Jive", "JivePlus", "Jive1Clap"), "", ("rock", "blues"), "blues"),
+        Style("rockabilly", 120, 210, ("50sRock1", "50sRock", "50sRockPlus"), "", ("rock", "country"), "blues"),
+        Style("twist", 120, 190, ("Twist4", "Twist", "TwistSus"), "", ("rock",), "blues"),
+        # Rock and pop
+        Style("rock", 95, 180, ("BasicRock4", "BasicRock", "BasicRockSus"), "", ("rock", "punk"), "rock", (0, 8, 16)),
+        Style("oldies", 105, 170, ("60sRock1", "60sRock", "60sRockPlus"), "", ("rock",), "rock"),
+        Style("folkrock", 95, 145, ("FolkRock", "FolkRockSus", "FolkRockPlus"), "FolkRockFill", ("rock",), "rock"),
+        Style("metal", 95, 160, ("pflib/metal1:Metal1A", "pflib/metal1:Metal1B"), "", ("rock", "punk"), "rock", (16,)),
+        Style("pop", 90, 170, ("8Beat", "8BeatSus", "8BeatPlus", "8Beat1Plus"), "8BeatFill", ("pop", "rock"), "pop"),
+        Style("bubblegum", 100, 160, ("SoftRock", "BubbleRock", "BubbleRockPlus"), "", ("pop", "rock"), "pop"),
+        Style("sixteenbeat", 76, 125, ("pflib/16beat1:16Beat1A", "pflib/16beat1:16Beat1B"), "", ("pop", "funk"), "pop"),
+        Style("ballad", 60, 118, ("PianoBallad", "GuitarBallad", "PopBallad"), "", ("soul", "pop"), "slow", (0, 40)),
+        Style("rockballad", 60, 115, ("RockBallad1", "RockBallad", "RockBalladVoice"), "", (), "slow"),
+        # Soul and what came of it
+        Style("soul", 90, 135, ("R&B", "R&BSus", "R&BPlus"), "R&BFill", _SOUL, "funk"),
+        Style("funk", 85, 130, ("BVFunk", "Strut", "BVFunkHorns"), "", ("funk", "soul"), "funk"),
+        Style("disco", 98, 138, ("BoneyM", "BoneyMSus", "BoneyMPlus"), "BoneyMFill", ("dance", "pop"), "dance"),
+        Style("discosoul", 90, 135, ("DSoul", "DSoulSus", "DSoulPlus"), "DSoulFill", _SOUL, "funk"),
+        Style("hiphop", 76, 118, ("BVFunk", "R&B-Ballad"), "", ("hiphop",), "funk", (0, 25), has_drummer=False),
+        Style("gospel", 105, 190, ("Spiritual", "SpiritualPlus", "SpiritualSusPlus"), "", _SOUL, "folk"),
+        Style("ska", 150, 300, ("Ska", "Ska1", "SkaClap"), "", ("reggae", "punk"), "rock"),
+        Style("trance", 115, 160, ("TranceBass1", "Trance", "Trance2"), "", (), "dance", (24, 25)),
+        # From the country, and for marching
+        Style("country", 100, 200, ("CountrySwing", "WesternSwing", "CountrySwing1"), "", _COUNTRY, "folk"),
+        Style("bluegrass", 140, 280, ("BlueGrass", "BlueGrassClap", "BlueGrassBottle"), "", _COUNTRY, "folk"),
+        Style("hillbilly", 130, 250, ("HillCountry", "HillCountrySus", "HillCountryPlus"), "", _COUNTRY, "folk"),
+        Style("zydeco", 115, 230, ("Zydeco", "ZydecoSus", "ZydecoPlus"), "", ("neworleans", "rock"), "folk"),
+        Style("polka", 190, 300, ("Polka", "PolkaArp", "Polka1Arp"), "", (), "polka"),
+        Style("march", 190, 260, ("March", "March1", "March3"), "", (), "folk", (0, 48)),
+        Style("desert", 95, 160, ("Desert", "DesertSus"), "DesertFill", ("middleeastern", "afrobeat"), "minor"),
     )
 }
 
 _BY_LABEL = {
-    "salsa": ("salsa", "samba"),
-    "charleston": ("swing",),
-    "lambada": ("samba", "salsa"),
-    "macarena": ("pop", "samba"),
-    "animal": ("pop", "hiphop", "rock"),
-    "chicken-dance": ("swing", "pop"),
-    "russian": ("rock", "pop"),
-    "breakdance": ("hiphop",),
-    "modern-ballet": ("ballad",),
-    "broadway": ("swing", "pop"),
-    "jazzwalk": ("swing",),
-    "westcoast": ("hiphop", "swing"),
-    "spiraldance": ("ballad", "pop"),
+    "salsa": ("salsa", "mambo", "son"),
+    "lambada": ("latinfusion", "samba", "calypso"),
+    "macarena": ("latinfusion", "rumba", "disco"),
+    "charleston": ("charleston", "dixie", "quickstep"),
+    "dance-charleston": ("charleston", "dixie", "quickstep"),
+    "broadway": ("broadway", "bigband", "foxtrot"),
+    "jazzwalk": ("swing", "bigband", "foxtrot"),
+    "westcoast": ("swing", "blues", "soul"),
+    "peacemaker": ("country", "folkrock", "bluegrass"),
+    "russian": ("polka", "gypsyjazz", "march"),
+    "chicken-dance": ("polka", "zydeco", "twist"),
+    "animal": ("funk", "jive", "boogie"),
+    "zombie": ("funk", "metal", "desert"),
+    "mj-style": ("discosoul", "funk", "disco"),
+    "thrilling": ("discosoul", "funk", "disco"),
+    "breakdance": ("hiphop", "funk", "sixteenbeat"),
+    "modern-ballet": ("ballad", "rockballad", "bossanova"),
+    "modern": ("ballad", "trance", "soul"),
+    "whirl": ("ballad", "desert", "gypsyjazz"),
+    "spiraldance": ("ballad", "bossanova", "desert"),
+    "stretchdance": ("ballad", "bolero", "soul"),
+    "daddance": ("oldies", "twist", "rockabilly"),
+    "longdance": ("soul", "funk", "disco"),
+    "wiggledance": ("calypso", "zydeco", "twist"),
+    "steptouch": ("bubblegum", "disco", "soul"),
+    "shuffle": ("shuffle", "trance", "hiphop"),
+    "party": ("disco", "trance", "latinfusion"),
+    "disco": ("disco", "discosoul"),
+    "nineties": ("trance", "hiphop", "sixteenbeat"),
+    "singleladies": ("soul", "discosoul", "sixteenbeat"),
+    "sassy": ("soul", "discosoul", "chacha"),
+    "lushlife": ("trance", "soul", "disco"),
+    "midnightsun": ("trance", "disco"),
+    "tiktok": ("hiphop", "sixteenbeat", "soul"),
+    "gnarly": ("hiphop", "metal", "funk"),
+    "letsgo": ("hiphop", "rock", "disco"),
+    "dwg": ("hiphop", "soul", "funk"),
+    "blunt": ("hiphop", "ska", "soul"),
+    "hype": ("hiphop", "trance", "metal"),
+    "woah": ("hiphop", "funk", "soul"),
+    "dance": ("disco", "soul", "funk"),
+    "dance-body-roll": ("soul", "rumba", "discosoul"),
+    "dance-reach-hip": ("soul", "chacha", "disco"),
+    "dab": ("hiphop", "funk"),
+    "jumping-jacks": ("disco", "march", "rock"),
+    "karate": ("trance", "metal", "funk"),
+    "boxing": ("hiphop", "metal", "funk"),
+    "walk": ("march", "soul", "country"),
+    # AIST++
+    "break": ("hiphop", "funk", "sixteenbeat"),
+    "pop": ("funk", "discosoul", "hiphop"),
+    "lock": ("funk", "soul", "discosoul"),
+    "middle-hip-hop": ("hiphop", "soul", "funk"),
+    "la-hip-hop": ("hiphop", "soul", "sixteenbeat"),
+    "house": ("trance", "electronic", "disco"),
+    "waack": ("disco", "discosoul"),
+    "krump": ("hiphop", "metal", "sixteenbeat"),
+    "street-jazz": ("soul", "sixteenbeat", "latinfusion"),
+    "ballet-jazz": ("swing", "bossanova", "ballad"),
 }
+_OTHER = ("disco", "soul", "funk")
 
 
 def styles_for(label: str) -> tuple[str, ...]:
     """Styles that suit a motion clip.
 
     Args:
-        label: Style column of the clip list.
+        label: Style column of the clip list; the name of a style of ours stands for itself.
 
     Returns:
-        Names in ``STYLES``; the first fits best. Programmed electronic music fits everything and comes last.
+        Names in ``STYLES``; the first fits best, those that fit everything come last.
     """
-    return (*_BY_LABEL.get(label, ("pop", "hiphop")), "electronic")
+    own = _BY_LABEL.get(label, (label,) if label in STYLES else _OTHER)
+    return (*own, *(name for name in GENERAL if name not in own))
 
 
-def programmed_drums(generator: np.random.Generator, energy: float) -> DrumLoop:
-    """Two bars of programmed drums, exactly on the grid: kick on the beat, clap on two and four, hats between.
+def draw_style(names: tuple[str, ...], bpm: float, generator: np.random.Generator) -> Style:
+    """A style to dance to at a tempo, most often the first.
 
     Args:
+        names: Names in ``STYLES``, best first; those that are not played at the tempo are left out, unless all are.
+        bpm: Beats a minute.
         generator: Source of chance.
-        energy: 0..1; more means more hats and louder hits.
 
     Returns:
-        A loop of two bars.
+        The style.
     """
-    loud = int(70 + 40 * energy)
-    hits: list[tuple[float, int, int]] = []
-    is_four_on_floor = generator.random() < 0.6
-    hat_step = (0.25, 0.5)[int(generator.random() > energy)]
-    for bar in range(2):
-        base = bar * BEATS_A_BAR
-        kicks = (0.0, 1.0, 2.0, 3.0) if is_four_on_floor else ((0.0, 1.5, 2.0), (0.0, 2.5, 2.0))[bar]
-        hits += [(base + beat, KICK, loud) for beat in kicks]
-        hits += [(base + beat, (SNARE, CLAP)[int(generator.random() < 0.4)], loud) for beat in (1.0, 3.0)]
-        hits += [
-            (base + step * hat_step, CLOSED_HAT, loud - (10 if (step * hat_step) % 1.0 else 25))
-            for step in range(int(BEATS_A_BAR / hat_step))
-        ]
-        if generator.random() < 0.4:
-            hits += [(base + beat + 0.5, OPEN_HAT, loud - 15) for beat in range(4)]
-    hits.sort()
-    beat, note, velocity = (np.array([hit[k] for hit in hits]) for k in range(3))
-    return DrumLoop("programmed", 2 * BEATS_A_BAR, beat.astype(np.float64), note, velocity)
+    fitting = [name for name in names if STYLES[name].suits(bpm)] or list(names)
+    first = generator.random() < FIRST_SHARE
+    return STYLES[fitting[0] if first else fitting[int(generator.integers(len(fitting)))]]
 
 
 def repeat_drums(loop: DrumLoop, num_beats: int, first_beat: int, loudness: float) -> list[Note]:
@@ -249,58 +278,3 @@ def repeat_drums(loop: DrumLoop, num_beats: int, first_beat: int, loudness: floa
                 strength = int(np.clip(velocity * loudness, 1, 127))
                 notes.append(Note(max(at, 0.0), 0.2, int(pitch), strength, DRUM_CHANNEL))
     return notes
-
-
-def compose(
-    style: Style, num_beats: int, generator: np.random.Generator, *, energy: float = 0.5
-) -> tuple[list[Note], dict[int, int]]:
-    """A bass line, chords and now and then a short tune, in a key, progression and pattern drawn for this piece.
-
-    Args:
-        style: What belongs together.
-        num_beats: Length of the piece; it starts on the first beat of a bar.
-        generator: Source of chance.
-        energy: 0..1; drives velocity and density.
-
-    Returns:
-        The notes, and the General MIDI program of each channel used.
-    """
-    key = int(generator.integers(0, 12))
-    scale = MINOR if style.is_minor != (generator.random() < 0.2) else MAJOR
-    progression = style.progressions[int(generator.integers(len(style.progressions)))]
-    bass = style.bass[int(generator.integers(len(style.bass)))]
-    chords = style.chords[int(generator.integers(len(style.chords)))]
-    swing = float(generator.uniform(*style.swing))
-    has_lead = generator.random() < 0.25 + 0.4 * energy
-    motif = [(float(beat), int(generator.integers(0, 7))) for beat in np.arange(0, 4, 0.5) if generator.random() < 0.5]
-    programs = {
-        BASS_CHANNEL: int(generator.choice(style.bass_programs)),
-        CHORD_CHANNEL: int(generator.choice(style.chord_programs)),
-        LEAD_CHANNEL: int(generator.choice((*style.chord_programs, 65, 73, 80))),
-    }
-    bass_velocity, chord_velocity = int(65 + 40 * energy), int(45 + 35 * energy)
-    notes: list[Note] = []
-
-    def pitch_of(degree: int, base: int) -> int:
-        return base + key + 12 * (degree // 7) + scale[degree % 7]
-
-    def add(beat: float, length: float, pitch: int, velocity: int, channel: int) -> None:
-        at = beat + (swing if beat % 1.0 == 0.5 else 0.0)
-        if at < num_beats:
-            loud = int(np.clip(velocity + generator.normal(0, 4), 1, 127))
-            notes.append(Note(at, min(length, num_beats - at), pitch, loud, channel))
-
-    for bar in range((num_beats + BEATS_A_BAR - 1) // BEATS_A_BAR):
-        base = bar * BEATS_A_BAR
-        degree = progression[bar % len(progression)]
-        root = pitch_of(degree, 28)
-        tones = (root, pitch_of(degree + 2, 28), pitch_of(degree + 4, 28), root + 12)
-        for beat, length, tone in bass:
-            add(base + beat, length, tones[tone], bass_velocity, BASS_CHANNEL)
-        for beat, length in chords:
-            for step in (0, 2, 4) if energy < 0.6 else (0, 2, 4, 6):
-                add(base + beat, length, pitch_of(degree + step, 52), chord_velocity, CHORD_CHANNEL)
-        if has_lead and bar % 4 in (1, 3):
-            for beat, step in motif:
-                add(base + beat, 0.45, pitch_of(degree + step, 64), chord_velocity + 10, LEAD_CHANNEL)
-    return notes, programs

@@ -25,14 +25,24 @@ from soulstream_engine.motion.representation import CONTACT, encode_body
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, REST_OFFSETS_M, forward_kinematics
 from soulstream_training.data.asf import MotionFileError
 from soulstream_training.data.clips import ClipRow, read_clips
+from soulstream_training.data.hand_library import hand_library
+from soulstream_training.data.hands_and_face import complete, face_at_30
 from soulstream_training.data.motion_quality import QualityReport, foot_slide, reject_reason, report_quality
 from soulstream_training.data.recipe import ClipSettings, DataRecipe
 from soulstream_training.data.resample import FramedMotion, source_times, to_frames
 from soulstream_training.data.sources import CMU_FORMAT, Source, inputs_of, read_source, source_feet_m
-from soulstream_training.data.store import INDEX_NAME, ClipEntry, clip_path, read_index, save_clip, write_index
+from soulstream_training.data.store import (
+    ClipEntry,
+    append_journal,
+    clip_path,
+    close_journal,
+    read_known,
+    save_clip,
+    write_index,
+)
 
 LEFT_OUT_NAME = "left_out.json"
-PREPARE_VERSION = "4"
+PREPARE_VERSION = "5"
 """Raise it when the code changes what a clip looks like; every clip is then made again."""
 
 
@@ -46,10 +56,15 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What became of a clip table: ``entries`` of the store's index in table order, and what was ``left_out``."""
+    """What became of a clip table.
+
+    ``entries`` of the store's index in table order, what was ``left_out``, and how many clips were ``read`` in this run
+    (the others had not changed).
+    """
 
     entries: tuple[ClipEntry, ...]
     left_out: tuple[LeftOut, ...]
+    read: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ class _Job:
     out_dir: Path
     row: ClipRow
     settings: ClipSettings
+    face_space: str
     input_hash: str
 
 
@@ -82,20 +98,22 @@ def prepare(
         ConfigError: If the table is wrong, or the recipe names clips that it has not.
     """
     table = read_clips(data_dir / recipe.table)
-    unknown = sorted(set(recipe.clips) - {row.clip_id for row in table})
+    listed = {row.clip_id for row in table.rows} | {clip_id for clip_id, _ in table.refused}
+    unknown = sorted(set(recipe.clips) - listed)
     if unknown:
         message = f"The recipe names clips {unknown} that {recipe.table} has not."
         raise ConfigError("CLIP_UNKNOWN", message, "Correct their names.")
-    rows = [row for row in table if _is_taken(row, recipe)]
+    rows = [row for row in table.rows if _is_taken(row, recipe)]
     out_dir.mkdir(parents=True, exist_ok=True)
-    known = {entry.clip_id: entry for entry in read_index(out_dir)} if (out_dir / INDEX_NAME).is_file() else {}
+    known = read_known(out_dir)
     made: dict[str, ClipEntry] = {}
     left_out: dict[str, str] = {}
     jobs = []
+    library = hand_library(data_dir).id
     for row in rows:
         settings = recipe.clips.get(row.clip_id, ClipSettings())
         try:
-            input_hash = hash_inputs(data_dir, row, settings)
+            input_hash = hash_inputs(data_dir, row, settings, recipe.face_space, library)
         except MotionFileError as error:
             left_out[row.clip_id] = str(error)
             continue
@@ -103,7 +121,7 @@ def prepare(
         if old and old.input_hash == input_hash and clip_path(out_dir, row.clip_id).is_file():
             made[row.clip_id] = _described(row, old)
         else:
-            jobs.append(_Job(data_dir, out_dir, row, settings, input_hash))
+            jobs.append(_Job(data_dir, out_dir, row, settings, recipe.face_space, input_hash))
     done = len(made) + len(left_out)
     task = progress.add_task("Preparing motion", total=len(rows), completed=done) if progress else None
     for clip_id, outcome in _run(jobs, workers):
@@ -111,7 +129,7 @@ def prepare(
             left_out[clip_id] = outcome
         else:
             made[clip_id] = outcome
-            write_index(out_dir, [made[row.clip_id] for row in rows if row.clip_id in made])
+            append_journal(out_dir, outcome)
         if progress and task is not None:
             progress.advance(task)
     limits = recipe.quality.limits()
@@ -125,9 +143,11 @@ def prepare(
             del made[entry.clip_id]
     entries = [made[row.clip_id] for row in rows if row.clip_id in made]
     write_index(out_dir, entries)
-    missing = [LeftOut(row.clip_id, left_out[row.clip_id]) for row in rows if row.clip_id in left_out]
+    close_journal(out_dir)
+    missing = [LeftOut(*refused) for refused in table.refused]
+    missing += [LeftOut(row.clip_id, left_out[row.clip_id]) for row in rows if row.clip_id in left_out]
     _write_left_out(out_dir, missing)
-    return Prepared(tuple(entries), tuple(missing))
+    return Prepared(tuple(entries), tuple(missing), len(jobs))
 
 
 def _write_left_out(out_dir: Path, missing: list[LeftOut]) -> None:
@@ -138,15 +158,16 @@ def _write_left_out(out_dir: Path, missing: list[LeftOut]) -> None:
 
 
 def prepare_clip(
-    data_dir: Path, out_dir: Path, row: ClipRow, settings: ClipSettings, input_hash: str = ""
+    data_dir: Path, out_dir: Path, row: ClipRow, settings: ClipSettings, face_space: str, input_hash: str = ""
 ) -> ClipEntry:
-    """Reads, retargets, resamples, measures and saves one clip.
+    """Reads, retargets, resamples, completes, measures and saves one clip.
 
     Args:
         data_dir: Folder with the recordings.
         out_dir: The store.
         row: The clip.
         settings: What the table cannot say of it.
+        face_space: Face space of the set.
         input_hash: Hash of everything that it is made from.
 
     Returns:
@@ -154,17 +175,29 @@ def prepare_clip(
 
     Raises:
         MotionFileError: If a file cannot be used or has not the frames the table says.
-        ConfigError: If its format, joint map or rate cannot be used.
+        ConfigError: If its format, joint map, rate or face space cannot be used.
     """
     source = read_source(data_dir, row, map_name=settings.joint_map, rest_frame=settings.rest_frame)
     framed = to_frames(source.motion, row.true_fps, row.bad_frames)
+    seed = int.from_bytes(hashlib.sha256(row.clip_id.encode()).digest()[:6], "big")
+    extra = complete(
+        framed.root_m,
+        framed.joint_wxyz,
+        face_at_30(data_dir, row, source, face_space),
+        face_space=face_space,
+        library=hand_library(data_dir),
+        generator=np.random.default_rng(seed),
+    )
     save_clip(
         out_dir,
         row.clip_id,
         root_m=framed.root_m,
-        joint_wxyz=framed.joint_wxyz,
+        joint_wxyz=framed.joint_wxyz[:, :NUM_BODY_JOINTS],
         segments=framed.segments,
         captured=source.captured,
+        finger_wxyz=extra.finger_wxyz,
+        face=extra.face,
+        synthetic=extra.synthetic,
     )
     report, source_slide = _measure(framed, source, row.true_fps)
     return _described(
@@ -185,17 +218,22 @@ def prepare_clip(
             jitter_mps3=report.jitter_mps3,
             limit_share=report.limit_share,
             floor_penetration_m=report.floor_penetration_m,
+            hands=extra.hands_are,
+            face=extra.face_is,
+            face_space=face_space,
         ),
     )
 
 
-def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings) -> str:
+def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings, face_space: str, library: str) -> str:
     """Hash of everything a prepared clip depends on: its files, the table's facts, our skeleton, the code version.
 
     Args:
         data_dir: Folder with the recordings.
         row: The clip.
         settings: What the table cannot say of it.
+        face_space: Face space of the set.
+        library: Name of the hand poses.
 
     Returns:
         Hexadecimal SHA-256.
@@ -204,7 +242,8 @@ def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings) -> str:
         MotionFileError: If a file is missing.
     """
     digest = hashlib.sha256()
-    digest.update(f"{PREPARE_VERSION}|{row.true_fps}|{row.num_frames}|{row.bad_frames}|".encode())
+    digest.update(f"{PREPARE_VERSION}|{row.true_fps}|{row.num_frames}|{row.bad_frames}|{row.dancer}|".encode())
+    digest.update(f"{face_space}|{library}|".encode())
     if row.format != CMU_FORMAT:
         digest.update(f"{row.format}|{row.unit_m}|{row.up_axis}|{settings.model_dump_json()}|".encode())
     digest.update(REST_OFFSETS_M.tobytes())
@@ -235,6 +274,7 @@ def _described(row: ClipRow, entry: ClipEntry) -> ClipEntry:
         performer=row.performer,
         format=row.format,
         licence=row.licence,
+        music=str(row.music or ""),
     )
 
 
@@ -282,6 +322,6 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[str, ClipEntry | str]
 
 def _attempt(job: _Job) -> ClipEntry | str:
     try:
-        return prepare_clip(job.data_dir, job.out_dir, job.row, job.settings, job.input_hash)
+        return prepare_clip(job.data_dir, job.out_dir, job.row, job.settings, job.face_space, job.input_hash)
     except ConfigError as error:
         return str(error)  # as text, because our errors do not survive the way between processes

@@ -5,15 +5,13 @@ Not for skeletons of their own (``asf``, BVH): those are ``Recording``s and need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data.aist import read_aist
-from soulstream_training.data.asf import refuse
-from soulstream_training.data.dancers import Take, make_take
 from soulstream_training.data.finedance import read_finedance
 from soulstream_training.data.joints_npy import read_joints
 from soulstream_training.data.phantom import read_phantom
@@ -73,28 +71,3 @@ def read_model_motion(path: Path, format: str, *, fps: float | None = None) -> l
         hint = f"Use one of {known}; amc+asf and bvh are read elsewhere."
         raise ConfigError("MOTION_FORMAT_UNKNOWN", f"'{format[:40]}' is no format of body-model motions.", hint)
     return found.read(path, fps=fps)
-
-
-def read_take(name: str, files: Mapping[str, Path], format: str, *, fps: float | None = None) -> Take:
-    """Reads a take of several dancers that lie in one file each.
-
-    Args:
-        name: Name of the take.
-        files: File of each dancer by the dancer's name.
-        format: A name in ``MODEL_FORMATS``.
-        fps: As in ``read_model_motion``.
-
-    Returns:
-        The take, dancers in the order of ``files``.
-
-    Raises:
-        ConfigError: If there is no such format, or the motions differ in rate or length.
-        MotionFileError: If a file cannot be used or holds several dancers.
-    """
-    motions = []
-    for dancer, path in files.items():
-        found = read_model_motion(path, format, fps=fps)
-        if len(found) > 1:
-            raise refuse(path, 0, f"holds {len(found)} dancers, expected one.", "Read it with read_model_motion.")
-        motions.append(replace(found[0], dancer=dancer))
-    return make_take(name, motions)

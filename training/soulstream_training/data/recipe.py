@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from soulstream_training.data.motion_quality import QualityLimits
 
@@ -34,9 +36,10 @@ class Quality(BaseModel):
 class DataRecipe(BaseModel):
     """Settings of a data set; unknown keys are refused.
 
-    ``table`` of the clips, in the data folder; ``formats`` and ``splits`` to take, all if empty; ``window_s`` and
-    ``stride_s`` of the windows that are counted (EDGE's protocol); ``quality`` limits; ``clips`` settings of single
-    clips by their id.
+    ``table`` of the clips, in the data folder; ``formats`` and ``splits`` to take, all if empty; ``face_space`` of the
+    set; ``renderings`` of music for each clip that can be paired, every second one for its mirror image (0: none);
+    ``window_s`` and ``stride_s`` of the windows that are counted (EDGE's protocol); ``quality`` limits; ``clips``
+    settings of single clips by their id.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,8 @@ class DataRecipe(BaseModel):
     table: str = "clips.csv"
     formats: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+    face_space: Literal["arkit52", "flame100", "flame103"] = "arkit52"
+    renderings: int = Field(default=0, ge=0, le=100)
     window_s: float = 5.0
     stride_s: float = 0.5
     quality: Quality = Quality()

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from soulstream_engine.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
 from soulstream_training.data.motion_quality import QualityLimits
-from soulstream_training.data.music_dataset import MusicEntry
+from soulstream_training.data.music_index import MusicEntry
 from soulstream_training.data.pairing import FAST_BPM, SLOW_BPM
 from soulstream_training.data.report_blocks import CONTENT_WIDTH_IN, Picture, shorten
 from soulstream_training.data.report_codes import CodeLevel

@@ -23,10 +23,11 @@ from soulstream_engine.motion.representation import BODY_DIM, CONTACT
 from soulstream_engine.motion.skeleton import forward_kinematics
 from soulstream_training.data.clips import PAIRING_CLASSES, SPLITS
 from soulstream_training.data.kinematic_beats import mean_speed
-from soulstream_training.data.music_dataset import INDEX_NAME as MUSIC_INDEX_NAME
-from soulstream_training.data.music_dataset import MusicEntry, read_music_index
+from soulstream_training.data.music_index import INDEX_NAME as MUSIC_INDEX_NAME
+from soulstream_training.data.music_index import MusicEntry, read_music_index
 from soulstream_training.data.report_codes import CodeLevel, CodeUsage
 from soulstream_training.data.report_joints import JointRange, JointTurns
+from soulstream_training.data.report_parts import PartCounts, PartNumbers
 from soulstream_training.data.store import Clip, ClipEntry, body_rows, load_clip, read_index
 from soulstream_training.data.summary import find_leaks, paired_hours
 
@@ -104,6 +105,7 @@ class ReportNumbers:
     Attributes:
         clips: In the order of the store.
         joints: Joints 1..21 that were captured in at least one clean frame.
+        parts: Hands and face.
         music: Renderings of these clips, those without a grid included; empty without music.
         codes: Levels of the tokenizer, part by part; empty without one.
         left_out: Clip and reason, or ``None`` if the store does not say what was left out.
@@ -112,6 +114,7 @@ class ReportNumbers:
 
     clips: tuple[ClipNumbers, ...]
     joints: tuple[JointRange, ...]
+    parts: tuple[PartNumbers, ...]
     music: tuple[MusicEntry, ...]
     codes: tuple[CodeLevel, ...]
     left_out: tuple[tuple[str, str], ...] | None
@@ -186,7 +189,7 @@ def gather(
     known = {entry.clip_id for entry in entries}
     has_music = music_dir is not None and (music_dir / MUSIC_INDEX_NAME).is_file()
     music = [e for e in read_music_index(music_dir) if e.clip_id in known] if has_music and music_dir else []
-    turns = JointTurns()
+    turns, parts = JointTurns(), PartCounts()
     usage = CodeUsage(tokenizer) if tokenizer is not None else None
     clips = []
     for number, entry in enumerate(entries):
@@ -194,6 +197,7 @@ def gather(
         rows = body_rows(clip)
         clips.append(_clip_numbers(clip, rows))
         turns.add(clip)
+        parts.add(clip)
         if usage is not None:
             usage.add(rows)
         if on_step is not None:
@@ -201,6 +205,7 @@ def gather(
     return ReportNumbers(
         clips=tuple(clips),
         joints=tuple(turns.ranges()),
+        parts=parts.numbers(),
         music=tuple(music),
         codes=tuple(usage.levels()) if usage is not None else (),
         left_out=read_left_out(store_dir),

@@ -18,6 +18,7 @@ from soulstream_training.data.report_blocks import NO_NAME, Block, Section, Tabl
 from soulstream_training.data.report_codes import CodeLevel
 from soulstream_training.data.report_joints import JointRange
 from soulstream_training.data.report_numbers import ClipNumbers, Pairing, ReportNumbers, Tally
+from soulstream_training.data.report_parts import PartNumbers
 from soulstream_training.data.report_poses import Poses, contact_sheet
 from soulstream_training.data.store import ClipEntry
 
@@ -27,14 +28,20 @@ GROOVE_TAKES = "groove/"
 NOTHING = "-"
 
 _CLASSES = (
-    "Class A has a tempo that is known for sure, class B has beats only, class C is danced freely, and none is no "
-    "dance. Music is made for A and B. The split aux holds motion that is learnt from without music."
+    "Class A has a tempo that is known for sure, class B has beats only, class C is danced freely, real was danced to "
+    "a recording of its own, and none is no dance. Music is made for A and B. The split aux holds motion that is "
+    "learnt from without music."
 )
 _QUALITY = (
     "Foot slide is the horizontal speed of planted feet; beside it stands that of the recording's own feet in the same "
     "frames. Jitter is the mean jerk of the joints. Beyond limits is the share of the frames with a pose that no human "
     "can do. Under the floor is the 99th percentile of how deep the lowest joint is. The clips closest to a limit come "
     "first; the last column says how close, in percent of the limits that hold unless the recipe says otherwise."
+)
+_PARTS = (
+    "Hands and faces that nobody captured are made by rule: poses that change on the dancer's moments of rest, blinks, "
+    "gaze and accents. They are learnt with a low weight. The numbers say that they are possible, smooth and in time; "
+    "there is no truth to compare them with."
 )
 _POSES = (
     "The first pose of a style is the one closest to its mean; each further one is the most unlike those before it. "
@@ -84,6 +91,7 @@ def build_sections(numbers: ReportNumbers, poses: Sequence[Poses], notices: Sequ
         Section("Splits and pairing classes", (_splits(numbers.splits_and_classes), Text(_CLASSES))),
         Section("Tempo, energy and contacts", (tempo, energy)),
         Section("Range of the joints", (figures.joint_ranges(numbers.joints), _joints(numbers.joints))),
+        Section("Hands and face", (Text(_PARTS), *_parts(numbers.parts))),
         Section("Pairing with music", _pairing(numbers)),
         Section("Quality of the clips", (figures.quality_histograms(clips), Text(_QUALITY), _quality(clips))),
     ]
@@ -129,6 +137,14 @@ def _joints(joints: Sequence[JointRange]) -> Table:
         spans = [f"{low:.0f} to {high:.0f}" for low, high in zip(joint.low_deg, joint.high_deg, strict=True)]
         rows.append((joint.name.replace("_", " "), *spans, f"{joint.widest_deg:.0f}"))
     return Table(("joint", ">about X, degrees", ">about Y, degrees", ">about Z, degrees", ">widest"), tuple(rows))
+
+
+def _parts(parts: Sequence[PartNumbers]) -> list[Table]:
+    minutes = [(item.part, f"{item.captured_minutes:.1f}", f"{item.rule_minutes:.1f}") for item in parts]
+    tables = [Table(("part", ">captured, min", ">by rule or empty, min"), tuple(minutes))]
+    return tables + [
+        Table((f"{item.part} by rule", ">value"), item.values, (3.0, 1.0)) for item in parts if item.values
+    ]
 
 
 def _codes(levels: Sequence[CodeLevel]) -> Table:

@@ -42,12 +42,16 @@ class Source:
         captured: [52] which joints were captured; the others follow their parent and are nobody's motion.
         recording: What it was made from, and the map, to compare with; ``None`` for body models.
         joint_map: Its map; ``None`` for body models.
+        face: [T, F] captured face in ``face_space``; ``None`` without one.
+        face_space: ``arkit52``, ``flame100`` or ``flame103``; empty without a face.
     """
 
     motion: BodyMotion
     captured: NDArray[np.bool_]
     recording: Recording | None = None
     joint_map: JointMap | None = None
+    face: FloatArray | None = None
+    face_space: str = ""
 
 
 def read_source(data_dir: Path, row: ClipRow, *, map_name: str = "", rest_frame: int | None = None) -> Source:
@@ -76,16 +80,7 @@ def read_source(data_dir: Path, row: ClipRow, *, map_name: str = "", rest_frame:
         recording = read_g1(path, data_dir / skeleton_path(row))
         source = _named(recording, find_map("g1", recording.names), None)
     elif row.format in MODEL_FORMATS:
-        motions = read_model_motion(path, row.format, fps=row.true_fps)
-        if len(motions) > 1:
-            raise MotionFileError(
-                "MOTION_DANCERS",
-                f"{path.name} holds {len(motions)} dancers, a line of the table is one.",
-                "Split the file, one dancer each.",
-            )
-        joints = motions[0].joint_wxyz
-        captured = np.arange(NUM_JOINTS) < joints.shape[1]
-        source = Source(BodyMotion(motions[0].root_m, joints), captured)
+        source = _model(path, row)
     else:
         known = ", ".join(FORMATS)
         raise ConfigError("MOTION_FORMAT_UNKNOWN", f"{row.clip_id} has format '{row.format}'.", f"Use one of {known}.")
@@ -137,8 +132,26 @@ def skeleton_path(row: ClipRow) -> Path:
 
 def inputs_of(data_dir: Path, row: ClipRow) -> list[Path]:
     """Files that a clip is made from."""
-    needs_skeleton = row.format in (CMU_FORMAT, G1_FORMAT)
-    return [data_dir / row.path, *([data_dir / skeleton_path(row)] if needs_skeleton else [])]
+    paths = [data_dir / row.path]
+    if row.format in (CMU_FORMAT, G1_FORMAT):
+        paths.append(data_dir / skeleton_path(row))
+    if row.face is not None:
+        paths.append(data_dir / row.face)
+    return paths
+
+
+def _model(path: Path, row: ClipRow) -> Source:
+    motions = read_model_motion(path, row.format, fps=row.true_fps)
+    if not ((row.dancer == 0 and len(motions) == 1) or 1 <= row.dancer <= len(motions)):
+        raise MotionFileError(
+            "MOTION_DANCERS",
+            f"{path.name} holds {len(motions)} dancers, the table asks for number {row.dancer}.",
+            "Give each dancer a line of the table with its number, from 1, in the column dancer.",
+        )
+    motion = motions[max(row.dancer - 1, 0)]
+    captured = np.arange(NUM_JOINTS) < motion.joint_wxyz.shape[1]
+    body = BodyMotion(motion.root_m, motion.joint_wxyz)
+    return Source(body, captured, face=motion.face, face_space=motion.face_space)
 
 
 def _acclaim(data_dir: Path, row: ClipRow) -> Source:

@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 
 from soulstream_engine.clock import FPS
-from soulstream_training.data.music_dataset import INDEX_NAME, MusicEntry, read_music_index
+from soulstream_training.data.music_index import INDEX_NAME, MusicEntry, read_music_index
 from soulstream_training.data.recipe import DataRecipe
 from soulstream_training.data.store import ClipEntry, load_clip, read_index
-
-MIRRORED = 2
-"""Every rendering is also danced mirrored to the same music."""
 
 
 def summarise(store_dir: Path, music_dir: Path, recipe: DataRecipe) -> dict[str, Any]:
@@ -32,7 +29,9 @@ def summarise(store_dir: Path, music_dir: Path, recipe: DataRecipe) -> dict[str,
     Returns:
         ``minutes`` of clean motion, ``windows`` of ``window_s`` every ``stride_s`` in it, ``hours_paired`` of motion
         with music after augmentation, counted without overlap; ``slide_ratio``, the foot slide over that of the
-        recordings, weighted by frames; ``leaks``, and what they are in ``leaking``.
+        recordings, weighted by frames; ``pairing`` of each class: clips that were
+        to be paired, those for which a grid was found and those treated as class C, with the medians of the p values;
+        ``leaks``, and what they are in ``leaking``.
     """
     entries = read_index(store_dir)
     music = read_music_index(music_dir) if (music_dir / INDEX_NAME).is_file() else []
@@ -46,9 +45,37 @@ def summarise(store_dir: Path, music_dir: Path, recipe: DataRecipe) -> dict[str,
         "windows": sum(count_windows(store_dir, entry, recipe) for entry in entries),
         "hours_paired": round(paired_hours(music), 2),
         "slide_ratio": round(float(weight @ [entry.foot_slide_mps for entry in slid]) / theirs, 3) if theirs else None,
+        "pairing": pairing_by_class(music),
         "leaks": len(leaking),
         "leaking": leaking,
     }
+
+
+def pairing_by_class(music: Sequence[MusicEntry]) -> dict[str, dict[str, float]]:
+    """What became of the clips of each class that were to be paired.
+
+    Args:
+        music: Renderings.
+
+    Returns:
+        For each class ``clips``, those ``paired`` at least once, the others ``as_c``, and over the paired renderings
+        the medians ``shift_p`` (against shifted grids), ``refit_p`` (against clips with like intervals) and the share
+        ``refit_below_5`` of renderings whose ``refit_p`` is at most 0.05.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for kind in sorted({entry.pairing_class for entry in music}):
+        of_kind = [entry for entry in music if entry.pairing_class == kind]
+        paired = [entry for entry in of_kind if entry.is_paired]
+        clips, with_music = {e.clip_id for e in of_kind}, {e.clip_id for e in paired}
+        shift, refit = np.array([e.shift_p for e in paired]), np.array([e.refit_p for e in paired])
+        found[kind] = {"clips": len(clips), "paired": len(with_music), "as_c": len(clips - with_music)}
+        if paired and kind != "real":
+            found[kind] |= {
+                "shift_p": round(float(np.median(shift)), 3),
+                "refit_p": round(float(np.median(refit)), 3),
+                "refit_below_5": round(float(np.mean(refit <= 0.05)), 3),
+            }
+    return found
 
 
 def count_windows(store_dir: Path, entry: ClipEntry, recipe: DataRecipe) -> int:
@@ -59,8 +86,8 @@ def count_windows(store_dir: Path, entry: ClipEntry, recipe: DataRecipe) -> int:
 
 
 def paired_hours(music: Iterable[MusicEntry]) -> float:
-    """Hours of motion with music, each rendering and its mirror image once."""
-    return MIRRORED * sum(entry.num_frames for entry in music if entry.is_paired) / FPS / 3600.0
+    """Hours of motion with music: every rendering is danced once."""
+    return sum(entry.num_frames for entry in music if entry.is_paired) / FPS / 3600.0
 
 
 def find_leaks(entries: Sequence[ClipEntry], music: Sequence[MusicEntry] = ()) -> list[str]:
@@ -71,8 +98,8 @@ def find_leaks(entries: Sequence[ClipEntry], music: Sequence[MusicEntry] = ()) -
         music: Renderings.
 
     Returns:
-        A line each: takes whose dancers are in different splits, recordings that are there twice, renderings in
-        another split than their clip, and drum takes that are heard in two splits.
+        A line each: takes whose dancers are in different splits, recordings that are there twice, songs that are danced
+        to in two splits, renderings in another split than their clip, and drum takes that are heard in two splits.
     """
     split = {entry.clip_id: entry.split for entry in entries}
     leaks = []
@@ -81,6 +108,7 @@ def find_leaks(entries: Sequence[ClipEntry], music: Sequence[MusicEntry] = ()) -
         if other is not None and other != entry.split:
             leaks.append(f"take: {entry.clip_id} is in {entry.split}, its partner {entry.partner_id} in {other}")
     leaks += _in_two("recording", ((entry.input_hash, entry.split, entry.clip_id) for entry in entries))
+    leaks += _in_two("song", ((entry.music, entry.split, entry.clip_id) for entry in entries if entry.music))
     for rendering in music:
         if rendering.split != split[rendering.clip_id]:
             where = split[rendering.clip_id]

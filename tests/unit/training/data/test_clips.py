@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from soulstream_engine.errors import ConfigError
@@ -23,7 +25,7 @@ def test_a_row_is_typed_and_its_bad_frames_half_open(tmp_path):
             "a,m/a.amc.gz,amc+asf,m/a.asf,60,100,train,A,165,b,p,salsa,3-5;9;20-29",
             "b,m/b.bvh,bvh,,24,10,aux,none,,,p,dab,",
         )
-    )
+    ).rows
     assert row.bad_frames == ((3, 6), (9, 10), (20, 30))
     assert (row.true_fps, row.num_frames, row.tempo_bpm, row.partner_id) == (60.0, 100, 165.0, "b")
     assert (other.skeleton, other.tempo_bpm, other.bad_frames) == (None, None, ())
@@ -45,15 +47,45 @@ def test_a_row_is_typed_and_its_bad_frames_half_open(tmp_path):
         ("a,m/a,f,,60,100,train,A,,,p,s,x", "ranges like"),
     ],
 )
-def test_wrong_values_are_named(tmp_path, line, message):
-    with pytest.raises(ConfigError, match=message):
-        read_clips(table(tmp_path, line))
+def test_a_wrong_line_is_refused_by_number_and_value_and_the_others_stay(tmp_path, line, message):
+    found = read_clips(table(tmp_path, line, "b,m/b.bvh,bvh,,24,10,aux,none,,,p,dab,"))
+    assert [row.clip_id for row in found.rows] == ["b"]
+    ((name, reason),) = found.refused
+    assert name == line.split(",")[0]
+    assert re.search(message, reason)
 
 
-def test_an_id_twice_a_missing_column_and_a_missing_file_are_refused(tmp_path):
+def test_an_id_twice_is_refused_once(tmp_path):
     line = "a,m/a,f,,60,100,train,A,,,p,s,"
-    with pytest.raises(ConfigError, match="'a' appears twice"):
-        read_clips(table(tmp_path, line, line))
+    found = read_clips(table(tmp_path, line, line))
+    assert [row.clip_id for row in found.rows] == ["a"]
+    assert found.refused[0][1].startswith("clips.csv:3: id 'a' appears twice")
+
+
+def test_a_line_that_ends_early_is_refused_by_its_number(tmp_path):
+    found = read_clips(table(tmp_path, "a,m/a,f,,60", "b,m/b.bvh,bvh,,24,10,aux,none,,,p,dab,"))
+    assert found.refused[0][0] == "a"
+    assert "clips.csv:2: " in found.refused[0][1]
+
+
+def test_dancer_music_and_face(tmp_path):
+    header = f"{HEADER},dancer,music,face"
+    lines = [
+        "a,m/a,f,,60,100,train,real,,,p,s,,2,music/x.wav,face.csv",
+        "b,m/a,f,,60,100,train,real,,,p,s,,,,",
+        "c,m/a,f,,60,100,train,B,,,p,s,,6,,",
+        "d,m/a,f,,60,100,train,B,,,p,s,,1,../x.wav,",
+    ]
+    found = read_clips(table(tmp_path, *lines, header=header))
+    (row,) = found.rows
+    assert (row.dancer, str(row.music), str(row.face)) == (2, "music/x.wav", "face.csv")
+    reasons = " ".join(reason for _, reason in found.refused)
+    assert "pairing_class 'real' needs the column music" in reasons
+    assert "dancer '6' is outside 0 to 5" in reasons
+    assert "music '../x.wav' must be a path inside" in reasons
+
+
+def test_a_missing_column_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"lacks the columns \['bad_frames'\]"):
         read_clips(table(tmp_path, header=HEADER.removesuffix(",bad_frames")))
     with pytest.raises(ConfigError, match="cannot be read"):

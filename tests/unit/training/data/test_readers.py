@@ -1,4 +1,4 @@
-"""One way to read every format, and takes of several dancers."""
+"""One way to read every format."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from fakes.model_poses import FRAMES, path_m, rotvecs
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data.asf import MotionFileError
-from soulstream_training.data.dancers import make_take
-from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion, read_take
-from soulstream_training.data.recording import ModelMotion
+from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion
 
 
 def write(tmp_path, name="a", frames=FRAMES, rate=30.0):
@@ -18,10 +16,6 @@ def write(tmp_path, name="a", frames=FRAMES, rate=30.0):
     poses = rotvecs(55, frames).reshape(frames, 165)
     np.savez(path, poses=poses, trans=path_m(frames), mocap_frame_rate=np.array(rate))
     return path
-
-
-def motion(dancer="", frames=FRAMES, fps=30.0):
-    return ModelMotion(path_m(frames), np.zeros((frames, 22, 4)), fps, dancer=dancer)
 
 
 def test_formats_are_read_by_name(tmp_path):
@@ -62,36 +56,3 @@ def test_formats_without_a_rate_say_so(tmp_path, name):
         read_model_motion(tmp_path / "a.npy", name)
     (found,) = read_model_motion(tmp_path / "a.npy", name, fps=60)
     assert found.fps == 60
-
-
-def test_takes_of_several_files(tmp_path):
-    take = read_take("duo", {"anna": write(tmp_path, "x"), "ben": write(tmp_path, "y")}, "smplx")
-    assert take.clip_ids() == ("duo.anna", "duo.ben")
-    assert [motion.dancer for motion in take.motions] == ["anna", "ben"]
-
-
-def test_a_file_of_a_take_holds_one_dancer(tmp_path):
-    rows = np.zeros((2, FRAMES, 322))
-    np.save(tmp_path / "a.npy", rows)
-    with pytest.raises(MotionFileError, match="holds 2 dancers, expected one"):
-        read_take("duo", {"anna": tmp_path / "a.npy"}, "motionx322", fps=30)
-
-
-def test_a_dancer_alone_needs_no_name():
-    assert make_take("solo", [motion()]).clip_ids() == ("solo",)
-
-
-@pytest.mark.parametrize(
-    ("motions", "message"),
-    [
-        ([], "has 0 dancers, 1 to 5 are allowed"),
-        ([motion(str(i)) for i in range(6)], "has 6 dancers"),
-        ([motion("a"), motion("a")], r"names its dancers \['a', 'a'\]"),
-        ([motion("a"), motion("")], "must differ and not be empty"),
-        ([motion("a"), motion("b", fps=60.0)], r"has rates \[30\.0, 60\.0\]"),
-        ([motion("a"), motion("b", frames=9)], r"lengths \[7, 9\] frames"),
-    ],
-)
-def test_takes_that_do_not_fit_are_refused(motions, message):
-    with pytest.raises(ConfigError, match=message):
-        make_take("duo", motions)

@@ -15,7 +15,7 @@ import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
 
 from soulstream_training.data import report, report_pdf
-from soulstream_training.data.music_dataset import INDEX_NAME
+from soulstream_training.data.music_index import INDEX_NAME
 from soulstream_training.data.notices import MIT_TEXT, NOTICES, notices_for
 from soulstream_training.data.report_blocks import Section, Table, Text, clean, shorten, to_html
 from soulstream_training.data.report_figures import MAX_BARS, bar_charts
@@ -72,7 +72,8 @@ def made_up_set(folder: Path) -> tuple[Path, Path]:
     ]
     write_index(store, entries)
     index = json.loads((music / INDEX_NAME).read_text())
-    index["renderings"][0] |= {"drums": "groove/drummer1/1", "shift_p": 0.0123, "refit_p": 0.345}
+    for rendering in index["renderings"][:2]:
+        rendering |= {"drums": "groove/drummer1/1", "shift_p": 0.0123, "refit_p": 0.345}
     (music / INDEX_NAME).write_text(json.dumps(index))
     left_out = [{"clip_id": "gone", "reason": ATTACK}, {"clip_id": "lost\ud800", "reason": "line\nline\x00"}]
     (store / "left_out.json").write_text(json.dumps({"left_out": left_out}))

@@ -14,7 +14,7 @@ from fakes.motion_store import BPM, FRAMES, write_motion, write_music
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.rotations import from_axis_angle
 from soulstream_engine.motion.skeleton import JOINT_INDEX, PELVIS_REST_HEIGHT_M
-from soulstream_training.data.music_dataset import INDEX_NAME, MusicEntry
+from soulstream_training.data.music_index import INDEX_NAME, MusicEntry
 from soulstream_training.data.report_codes import CodeUsage
 from soulstream_training.data.report_joints import JointRange
 from soulstream_training.data.report_numbers import LEFT_OUT_NAME, ReportNumbers, gather, read_left_out
@@ -81,7 +81,7 @@ def test_splits_and_classes_are_counted_as_by_hand(made_up: tuple[Path, Path]) -
     assert found == {("train", "A"): one, ("train", "C"): one, ("val", "A"): one, ("test", "A"): one}
 
 
-def test_hours_with_music_count_mirror_images(made_up: tuple[Path, Path]) -> None:
+def test_hours_with_music_count_every_rendering_once(made_up: tuple[Path, Path]) -> None:
     store, music = made_up
     assert gather(store, music).hours_paired == pytest.approx(2 * 2 * MINUTES / 60)
     assert gather(store, None).hours_paired == 0.0
@@ -195,3 +195,14 @@ def test_a_broken_list_of_what_was_left_out_is_refused(tmp_path: Path, text: str
     with pytest.raises(ConfigError) as caught:
         read_left_out(tmp_path)
     assert caught.value.code == "LEFT_OUT_INVALID"
+
+
+def test_hands_and_faces_by_rule_are_told_from_captured_ones(tmp_path: Path) -> None:
+    root, joints = standing(300)
+    synthetic = np.ones((300, 2), np.bool_)
+    synthetic[:, 0] = False
+    numbers = store_of_one(tmp_path / "store", root, joints, synthetic=synthetic)
+    hands, face = numbers.parts
+    assert (hands.captured_minutes, hands.rule_minutes) == pytest.approx((300 / 1800, 0))
+    assert (face.captured_minutes, face.rule_minutes) == pytest.approx((0, 300 / 1800))
+    assert dict(face.values)["above the limit of a shape"] == "0.00"

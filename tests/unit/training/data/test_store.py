@@ -148,6 +148,8 @@ def test_damaged_stores_are_refused(data, tmp_path):
         load_store(store)
     arrays = {"root_m": np.full((60, 3), np.nan, np.float32), "joint_wxyz": np.zeros((60, 22, 4), np.float32)}
     arrays["captured"] = np.arange(52) < 22
+    arrays |= {"finger_wxyz": np.zeros((60, 30, 4), np.float32), "face": np.zeros((60, 52), np.float32)}
+    arrays["synthetic"] = np.ones((60, 2), np.bool_)
     np.savez(store / "a.npz", **arrays, segments=np.zeros((0, 2), np.int32))
     with pytest.raises(ConfigError, match="not finite"):
         load_store(store)
@@ -162,5 +164,5 @@ def test_damaged_stores_are_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="not a plain clip name"):
         load_store(store)
     (store / "index.json").write_text('{"format": 99}')
-    with pytest.raises(ConfigError, match="not of format 2"):
+    with pytest.raises(ConfigError, match="not of format 3"):
         load_store(store)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
 
-from soulstream_training.data.music_dataset import MusicEntry
+from soulstream_training.data.music_index import MusicEntry
 from soulstream_training.data.recipe import DataRecipe
 from soulstream_training.data.store import ClipEntry, read_index
 from soulstream_training.data.summary import find_leaks, summarise
