@@ -1,7 +1,7 @@
 """Drum takes of the Groove MIDI data: played by people, exact in tempo.
 
 Beat k of a take is at ``k * 60 / bpm``, which in its MIDI file is tick ``k * ticks_per_beat``, so a take can be put on
-any beat grid by its tick counts alone. Not for: pitched instruments (``music_style``).
+any beat grid by its tick counts alone. Not for: pitched instruments (``mma_band``).
 
 Letters: H hits.
 """

@@ -51,20 +51,21 @@ class CodeUsage:
     """Counts codes segment by segment.
 
     Args:
-        tokenizer: A tokenizer of the body in evaluation mode.
+        tokenizer: In evaluation mode.
+        num_columns: Columns of the rows that will be counted.
 
     Raises:
-        ConfigError: If it does not take body features.
+        ConfigError: If it takes another number of columns.
         ValueError: If it is in training mode.
     """
 
-    def __init__(self, tokenizer: Hrvq) -> None:
+    def __init__(self, tokenizer: Hrvq, num_columns: int = BODY_DIM) -> None:
         config = tokenizer.config
         if tokenizer.training:
             raise ValueError("the tokenizer is in training mode, where counting would change its codes")
-        if sum(config.part_dims) != BODY_DIM:
-            message = f"The tokenizer takes {sum(config.part_dims)} features, the store gives {BODY_DIM} of the body."
-            raise ConfigError("TOKENIZER_UNFIT", message, "Name the folder of a tokenizer of the body.")
+        if sum(config.part_dims) != num_columns:
+            message = f"The tokenizer takes {sum(config.part_dims)} features, the rows have {num_columns}."
+            raise ConfigError("TOKENIZER_UNFIT", message, f"Name the folder of a tokenizer of {num_columns} features.")
         self._tokenizer = tokenizer
         self._counts = np.zeros((len(config.parts), config.levels, config.num_codes), dtype=np.int64)
 

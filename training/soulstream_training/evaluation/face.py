@@ -6,8 +6,9 @@ Letters: ``N`` frames, ``V`` vertices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,24 @@ def value_errors(model: FlameModel, made: FloatArray, true: FloatArray) -> FaceE
     starts = range(0, len(made), _FRAMES_AT_ONCE)
     pieces = ((model.pose(made[i : i + _FRAMES_AT_ONCE]), model.pose(true[i : i + _FRAMES_AT_ONCE])) for i in starts)
     return _mean_errors(pieces)
+
+
+def arkit_offsets(data: Path) -> Callable[[FloatArray], FloatArray]:
+    """How far weights of the ``arkit52`` space move the vertices of the FLAME-format model built from ICT-FaceKit.
+
+    Args:
+        data: Folder of the shared data.
+
+    Returns:
+        A function from differences of weights [T, 52] to offsets [T, V, 3] in metres.
+
+    Raises:
+        ConfigError: If the meshes are missing or broken.
+    """
+    from soulstream_training.data.ict_model import build_ict_model, read_ict_shapes
+
+    _, shapes = build_ict_model(read_ict_shapes(data))
+    return lambda error: shapes.pose(error) - shapes.neutral_m
 
 
 def _mean_errors(pieces: Iterable[tuple[FloatArray, FloatArray]]) -> FaceErrors:

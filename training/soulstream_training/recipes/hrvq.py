@@ -14,6 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
+from soulstream_training.data.guard import check_apart, learned_from
+from soulstream_training.data.store import read_index
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
 from soulstream_training.models.hrvq import Hrvq
 from soulstream_training.models.hrvq_config import MOTIONS, HrvqConfig, Size, preset
@@ -128,7 +130,12 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
             bf16=recipe.bf16 and bfloat16_pays(),
         ),
         recipe.seed,
-        {"model": config.to_json(), "recipe": recipe.model_dump(mode="json"), "loss": asdict(loss_weights)},
+        {
+            "model": config.to_json(),
+            "recipe": recipe.model_dump(mode="json"),
+            "loss": asdict(loss_weights),
+            "trained_on": learned_apart(store, recipe.splits, f"the tokenizer {recipe.kind}"),
+        },
     )
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
@@ -158,6 +165,18 @@ def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch
     return train + bent, held_out, [s.rows for s in bent_stretches(store, music, "val")[::8]]
 
 
+def learned_apart(store: Path, splits: tuple[str, ...], what: str) -> dict[str, list[str]]:
+    """What is learned from, for the weights' JSON; refuses a store in which it is also held out.
+
+    Raises:
+        ConfigError: If a recording, take or song of these splits is in the validation or test split too.
+    """
+    entries = read_index(store)
+    learned = learned_from([entry for entry in entries if entry.split in splits])
+    check_apart(learned, [e for e in entries if e.split in ("val", "test") and e.split not in splits], what)
+    return learned
+
+
 def held_out_numbers(model: Hrvq, held_out: list[F32], bent_held_out: list[F32]) -> dict[str, float]:
     """What validation watches: joint error, travel of the root, and how well moments of rest are kept."""
     from soulstream_training.evaluation.tokenizer import body_errors_mm, rests_kept
@@ -169,6 +188,12 @@ def held_out_numbers(model: Hrvq, held_out: list[F32], bent_held_out: list[F32])
         "rests_f1": kept.f1,
         "pace": kept.correlation,
     }
+
+
+def trained_on(folder: Path, kind: str = WEIGHTS_NAME) -> dict[str, list[str]]:
+    """What the weights were trained on (``data.guard``); empty for those that do not say."""
+    _, meta = load_weights(folder, kind)
+    return dict(meta["config"].get("trained_on", {}))
 
 
 def load_hrvq(folder: Path, kind: str = WEIGHTS_NAME) -> Hrvq:
