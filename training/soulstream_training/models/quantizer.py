@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .conv import Conv1d
 from .hrvq_config import ResetRule
+from .processes import gathered, num_processes, own_share
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Quantised:
 
     ``latents`` [B, P * C, T] straight-through sums of the chosen codes, parts stacked in order; ``codes`` [B, P, T, Q]
     int64; ``levels_used`` counts the levels that were run; ``commitment`` scalar; ``perplexity`` [P, Q] (0 where
-    unused).
+    unused; in training that of all processes together).
     """
 
     latents: Tensor
@@ -81,9 +82,13 @@ class Codebook(nn.Module):
         return self._distance(flat).argmin(1)
 
     def drawn(self, flat: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Index of a code for each row, chosen with probability ~ exp(-distance^2 / temperature): [N, C] -> [N]."""
+        """Index of a code for each row, chosen with probability ~ exp(-distance^2 / temperature): [N, C] -> [N].
+
+        The noise is drawn for the rows of all processes, so that many use up as much of the generator as one.
+        """
         distance = self._distance(flat)
-        noise = torch.empty(distance.shape, device=_device(generator, flat)).exponential_(generator=generator)
+        noise = torch.empty(num_processes() * len(flat), len(self.codes), device=_device(generator, flat))
+        noise = own_share(noise.exponential_(generator=generator))
         return (-distance / self.temperature - noise.clamp(min=1e-30).log().to(distance)).argmax(1)
 
     def _distance(self, flat: Tensor) -> Tensor:
@@ -156,7 +161,8 @@ class ChainedQuantizer(nn.Module):
     Per level: part 0 quantises its residual; part p > 0 quantises ``Conv([Lin(code of part p - 1); residual])`` but
     passes on its *unconditioned* residual minus the code. Decoding needs only look-ups and sums. Source: SoulNet
     supplement, chained residual quantisation (``method.md`` 4.2), with the transpose the release misses. Lin and Conv
-    are shared over levels; over hops too as in the paper, or one each per hop (ours).
+    are shared over levels; over hops too as in the paper, or one each per hop (ours). Processes that train together
+    show every codebook the vectors of all of them: with the same generator state the codebooks stay the same.
 
     Args:
         num_parts: P, 1 or more.
@@ -245,15 +251,17 @@ class ChainedQuantizer(nn.Module):
                     query, _ = self.hint_conv[hop](torch.cat([lifted, residual], dim=1))
                 book: Codebook = self.books[part][level]  # type: ignore[index, assignment]
                 flat = query.detach().transpose(1, 2).reshape(-1, dim)
+                everyones = gathered(flat) if self.training else flat
                 if self.training and not bool(book.is_ready):
-                    book.start_from(flat, generator)
+                    book.start_from(everyones, generator)
                 is_drawn = self.training and book.temperature > 0.0
                 index = book.drawn(flat, generator) if is_drawn else book.nearest(flat)
                 chosen = book.codes[index].view(batch, steps, dim).transpose(1, 2).to(query.dtype)
-                if self.training:
-                    book.update(flat, index, generator)
-                commitment = commitment + (query - chosen.detach()).pow(2).mean() / used
                 codes[:, part, :, level] = index.view(batch, steps)
+                if self.training:
+                    index = gathered(index)
+                    book.update(everyones, index, generator)
+                commitment = commitment + (query - chosen.detach()).pow(2).mean() / used
                 usage = torch.bincount(index, minlength=book.codes.shape[0]).float()
                 usage = usage / usage.sum()
                 perplexity[part, level] = torch.exp(-(usage * (usage + 1e-10).log()).sum())

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
 from soulstream_training.models.hrvq import Hrvq
+from soulstream_training.models.processes import own_share
 
 from .checkpoint import save_weights
-from .hrvq import WEIGHTS_NAME, HrvqRecipe, held_out_numbers, load_hrvq, material
+from .hrvq import BEST_BY, WEIGHTS_NAME, HrvqRecipe, held_out_numbers, load_hrvq, material
 from .loop import Loop, LoopConfig, bfloat16_pays
 from .motion_rows import WindowSampler
 
@@ -55,7 +56,7 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
         model.quantizer.eval()  # the loop puts everything into training mode; these codes must not move
-        motion, worth = sampler.draw(recipe.batch, generator)
+        motion, worth = map(own_share, sampler.draw(recipe.batch, generator))
         levels = model.config.levels
         if torch.rand((), generator=generator) < FEWER_LEVELS:
             levels = int(torch.randint(1, levels + 1, (), generator=generator))
@@ -65,8 +66,9 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
             return tokenizer_loss(model, motion, worth, made, quantised.commitment, loss_weights)
 
-    loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out))
+    loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out), BEST_BY)
     model.load_state_dict(loop.averaged)
     model.eval()
-    save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": model.config.to_json()})
+    if loop.is_main:
+        save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": model.config.to_json()})
     return model

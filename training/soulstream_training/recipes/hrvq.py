@@ -19,6 +19,7 @@ from soulstream_training.data.store import read_index
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
 from soulstream_training.models.hrvq import Hrvq
 from soulstream_training.models.hrvq_config import MOTIONS, HrvqConfig, Size, preset
+from soulstream_training.models.processes import own_share
 
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig, bfloat16_pays
@@ -28,6 +29,9 @@ from .takes import bent_stretches
 
 WEIGHTS_NAME = "hrvq"
 """Name of the weights of the tokenizer that the sampler speaks; each kind has a file of its own name."""
+
+BEST_BY = "mpjpe_body_mm"
+"""Number of the validation that says which weights to keep as the best."""
 
 Kind = Literal["hrvq", "rvq", "rvq18", "vq512", "vq1024"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -141,15 +145,15 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
         if number >= recipe.stop_resets_at * recipe.steps:
             model.quantizer.set_reset_below(0.0)
-        motion, worth = sampler.draw(recipe.batch, generator)
+        motion, worth = map(own_share, sampler.draw(recipe.batch, generator))
         made, quantised = model(motion, generator)
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres
             return tokenizer_loss(model, motion, worth, made, quantised.commitment, loss_weights)
 
-    loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out))
+    loop.run(step, lambda: held_out_numbers(model, held_out, bent_held_out), BEST_BY)
     model.load_state_dict(loop.averaged)
     model.eval()
-    if weights_folder is not None:
+    if weights_folder is not None and loop.is_main:
         save_weights(weights_folder, recipe.kind, model.state_dict(), loop.step, loop.description)
     return model
 

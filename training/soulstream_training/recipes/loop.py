@@ -1,27 +1,39 @@
 """The training loop that every recipe shares: schedule, averaged weights, progress, logs, checkpoints, exact resume.
 
-Not for: anything a single model needs (that is its recipe) or several processes (the recipes run in one).
+It runs on one process or on as many as ``accelerate launch`` starts. All of them seed alike and draw the same batch; a
+recipe that can takes each process's share of it (``models.processes.own_share``), DDP averages the gradients, and so
+the weights are the same everywhere. The first process alone measures, logs and writes; the others wait for it.
+
+Not for: anything a single model needs (that is its recipe), or GPUs (the recipes run on CPUs).
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from soulstream_engine.clock import monotonic_ns
+from soulstream_engine.errors import ConfigError
 
-from .checkpoint import load_full, save_full
+from .checkpoint import load_full, save_full, save_weights
 
 StepResult = tuple[Tensor, dict[str, float]]
+TrainStep = Callable[[torch.Generator, int], StepResult]
+BEST_NAME = "best"
+"""Name of the averaged weights that measured best, in the folder of the run."""
+LOG_EVERY = 20
+"""Steps between two entries of the log."""
 
 
 @dataclass
@@ -68,9 +80,23 @@ def learning_rate(step: int, config: LoopConfig) -> float:
     return config.rate * (0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
+class _Step(nn.Module):
+    """A recipe's step as one module: DDP sees the loss, whichever parts of the model the step has called."""
+
+    def __init__(self, model: nn.Module, train_step: TrainStep) -> None:
+        super().__init__()
+        self.model = model
+        self.train_step = train_step
+
+    def forward(self, generator: torch.Generator, number: int) -> StepResult:
+        return self.train_step(generator, number)
+
+
 @dataclass
 class Loop:
     """Runs a recipe's step until the end, resuming from ``folder`` when a checkpoint lies there.
+
+    ``last.*`` there resumes bit for bit; ``best.*`` are the averaged weights that measured best.
 
     Args:
         model: What is trained.
@@ -78,6 +104,9 @@ class Loop:
         config: See ``LoopConfig``.
         seed: Seed of the data generator and of torch.
         description: Plain dictionary stored with each checkpoint.
+
+    Raises:
+        ConfigError: If the processes do not find the same checkpoint.
     """
 
     model: nn.Module
@@ -88,6 +117,12 @@ class Loop:
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
     def __post_init__(self) -> None:
+        self.accelerator = Accelerator(
+            cpu=True,
+            mixed_precision="no",  # the steps choose their own precision
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
+        )
+        self.console.quiet = not self.is_main
         torch.manual_seed(self.seed)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.averaged = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
@@ -101,28 +136,58 @@ class Loop:
         self._parameters = list(self.model.named_parameters())
         self._buffers = {key: value for key, value in self.model.named_buffers() if key in self.averaged}
         self.step = 0
+        self.best: float | None = None
         if (self.folder / "last.json").is_file():
-            self.step, _ = load_full(
+            self.step, extra = load_full(
                 self.folder,
                 model=self.model,
                 averaged=self.averaged,
                 optimizer=self.optimizer,
                 generator=self.generator,
             )
+            self.best = extra.get(BEST_NAME)
             self.console.print(f"resuming {self.folder.name} at step {self.step}")
+        self._agree()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.accelerator.is_main_process
+
+    def _agree(self) -> None:
+        """All processes go on from one step, in the precision that pays on the first."""
+        if self.accelerator.num_processes == 1:
+            return
+        own = torch.tensor([[self.step, int(self.config.bf16)]])
+        steps, bf16 = self.accelerator.gather(own).T.tolist()
+        self.config = replace(self.config, bf16=bool(bf16[0]))
+        if len(set(steps)) > 1:
+            raise ConfigError(
+                "RUNS_NOT_SHARED",
+                f"The processes found '{self.folder}' at steps {', '.join(map(str, steps))}.",
+                "Put --runs where every machine sees the same files.",
+            )
+        self.console.print(f"training on {len(steps)} processes")
 
     def run(
         self,
-        train_step: Callable[[torch.Generator, int], StepResult],
+        train_step: TrainStep,
         validate: Callable[[], dict[str, float]] | None = None,
+        best_by: str | None = None,
     ) -> None:
         """Train to ``config.steps``.
 
         Args:
             train_step: Given the data generator and the step, returns the loss and numbers to log.
-            validate: Returns numbers to log; called with the averaged weights in place, in evaluation mode.
+            validate: Returns numbers to log; called with the averaged weights in place, in evaluation mode, on the
+                first process.
+            best_by: Which of these numbers, the lower the better, says that weights are worth keeping as ``best.*``.
         """
-        writer = SummaryWriter(self.folder / "log")
+        with warnings.catch_warnings():  # accelerate spells an option of DDP in a way that is going out of use
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+            # without device_placement, which would put copies in the places of the buffers that are averaged
+            wrapped = self.accelerator.prepare_model(_Step(self.model, train_step), device_placement=False)
+        writer = SummaryWriter(self.folder / "log") if self.is_main else None
         start_ns = last_save_ns = monotonic_ns()
         columns = (
             TextColumn("{task.description}"),
@@ -132,39 +197,41 @@ class Loop:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=self.console) as progress:
+        with Progress(*columns, console=self.console, disable=not self.is_main) as progress:
             task = progress.add_task(self.folder.name, total=self.config.steps, completed=self.step, note="")
             while self.step < self.config.steps:
-                self._one(train_step, writer, progress, task)
+                self._one(wrapped, writer, progress, task)
                 now_ns = monotonic_ns()
                 if now_ns - last_save_ns > self.config.save_every_s * 1e9:
                     self.save()
                     last_save_ns = now_ns
                 if validate is not None and self.step % self.config.validate_every == 0:
-                    self._validate(validate, writer)
-                if 0 < self.config.minutes * 60e9 < now_ns - start_ns:
+                    self._validate(validate, best_by, writer)
+                if self.config.minutes > 0 and self._any(now_ns - start_ns > self.config.minutes * 60e9):
                     self.console.print(f"stopping after {self.config.minutes} minutes at step {self.step}")
                     break
         self.save()
         if validate is not None:
-            self._validate(validate, writer)
-        writer.close()
+            self._validate(validate, best_by, writer)
+        if writer is not None:
+            writer.close()
+        self.accelerator.wait_for_everyone()
 
-    def _one(
-        self,
-        train_step: Callable[[torch.Generator, int], StepResult],
-        writer: SummaryWriter,
-        progress: Progress,
-        task: Any,
-    ) -> None:
+    def _any(self, own: bool) -> bool:
+        """Whether any process says so; clocks differ."""
+        if own:
+            self.accelerator.set_trigger()
+        return self.accelerator.check_trigger()
+
+    def _one(self, wrapped: nn.Module, writer: SummaryWriter | None, progress: Progress, task: Any) -> None:
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
-            loss, numbers = train_step(self.generator, self.step)
+            loss, numbers = wrapped(self.generator, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.accelerator.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
@@ -174,28 +241,38 @@ class Loop:
             for key, buffer in self._buffers.items():
                 self.averaged[key].copy_(buffer)
         self.step += 1
-        if self.step % 20 == 0:
-            for name, number in numbers.items():
-                writer.add_scalar(f"train/{name}", number, self.step)
+        if self.step % LOG_EVERY == 0:
+            mean = self.accelerator.reduce(torch.tensor(list(numbers.values()), dtype=torch.float64), "mean")
+            numbers = dict(zip(numbers, mean.tolist(), strict=True))
+            _log(writer, "train", numbers, self.step)
             note = " ".join(f"{name} {number:.3f}" for name, number in list(numbers.items())[:4])
             progress.update(task, completed=self.step, note=note)
             if self.step % 500 == 0:
                 self.console.print(f"step {self.step} {note} lr {rate:.1e}")
 
-    def _validate(self, validate: Callable[[], dict[str, float]], writer: SummaryWriter) -> None:
-        """Swap the averaged weights in, measure, swap back."""
+    def _validate(
+        self, validate: Callable[[], dict[str, float]], best_by: str | None, writer: SummaryWriter | None
+    ) -> None:
+        """Swap the averaged weights in, measure, swap back; keep them if they are the best so far."""
+        if not self.is_main:
+            return
         own = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.averaged)
         self.model.eval()
         with torch.no_grad():
             numbers = validate()
         self.model.load_state_dict(own)
-        for name, number in numbers.items():
-            writer.add_scalar(f"val/{name}", number, self.step)
+        _log(writer, "val", numbers, self.step)
         self.console.print(f"step {self.step} val " + " ".join(f"{k} {v:.4f}" for k, v in numbers.items()))
+        if best_by is not None and numbers[best_by] < (math.inf if self.best is None else self.best):
+            self.best = numbers[best_by]
+            save_weights(self.folder, BEST_NAME, self.averaged, self.step, self.description | {"measured": numbers})
+            self.save()  # so that a continuation knows what it has to beat
 
     def save(self) -> None:
-        """Write the full checkpoint now."""
+        """Write the full checkpoint now (the first process does)."""
+        if not self.is_main:
+            return
         save_full(
             self.folder,
             step=self.step,
@@ -204,4 +281,12 @@ class Loop:
             optimizer=self.optimizer,
             generator=self.generator,
             config=self.description,
+            extra={BEST_NAME: self.best},
         )
+
+
+def _log(writer: SummaryWriter | None, group: str, numbers: dict[str, float], step: int) -> None:
+    """Write numbers for TensorBoard, where there is a log."""
+    if writer is not None:
+        for name, number in numbers.items():
+            writer.add_scalar(f"{group}/{name}", number, step)

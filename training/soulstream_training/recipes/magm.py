@@ -298,10 +298,10 @@ def train_magm(
     def validate() -> dict[str, float]:
         return validation_numbers(model, held_out, recipe)
 
-    loop.run(step, validate)
+    loop.run(step, validate, "loss_heard")
     model.load_state_dict(loop.averaged)
     model.eval()
-    if weights_folder is not None:
+    if weights_folder is not None and loop.is_main:
         about = {"model": config.to_json(), "codes": codes}
         save_weights(weights_folder, STAGE_NAMES[stage], model.state_dict(), loop.step, about)
     return model

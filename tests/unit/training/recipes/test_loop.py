@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from soulstream_engine.errors import ConfigError
+from soulstream_training.recipes import loop as loop_module
+from soulstream_training.recipes.checkpoint import load_weights
 from soulstream_training.recipes.loop import Loop, LoopConfig, learning_rate
 
 
@@ -108,6 +113,84 @@ def test_measuring_uses_the_averaged_weights_and_changes_nothing(tmp_path: Path)
     assert seen == [2, 4, 6, 6]
     for key, value in plain.model.state_dict().items():
         assert torch.equal(value, measured.model.state_dict()[key])
+
+
+class Measured:
+    """Trains with made-up validation numbers, one every second step; remembers what was measured."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        self.numbers = iter(numbers)
+        self.weights: list[Tensor] = []
+
+    def train(self, loop: Loop, stop_at: int | None = None) -> None:
+        def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
+            if number == stop_at:
+                raise _StoppedError
+            return loop.model(torch.randn(16, 4, generator=generator)).pow(2).mean(), {}
+
+        def validate() -> dict[str, float]:
+            self.weights.append(loop.averaged["inner.0.weight"].clone())
+            return {"other": -1.0, "error": next(self.numbers)}
+
+        loop.run(step, validate, "error")
+
+
+def test_the_best_weights_outlive_worse_ones(tmp_path: Path) -> None:
+    run = Measured([5.0, 3.0, 4.0, math.nan])
+    run.train(make_loop(tmp_path, validate_every=2))
+    state, meta = load_weights(tmp_path, "best")
+    assert meta == {"step": 4, "config": {"measured": {"other": -1.0, "error": 3.0}}}
+    assert torch.equal(state["inner.0.weight"], run.weights[1].half().float())
+    assert json.loads((tmp_path / "last.json").read_text())["step"] == 6
+    assert all(not torch.equal(left, right) for left, right in pairwise(run.weights[:3]))
+
+
+@pytest.mark.parametrize(("measured", "step"), [(4.0, 2), (2.5, 4)])
+def test_a_resumed_run_knows_what_it_has_to_beat(tmp_path: Path, measured: float, step: int) -> None:
+    with pytest.raises(_StoppedError):
+        Measured([3.0]).train(make_loop(tmp_path, validate_every=2), stop_at=3)
+    Measured([measured, measured, measured]).train(make_loop(tmp_path, validate_every=2))
+    best = load_weights(tmp_path, "best")[1]
+    assert best["step"] == step
+    assert best["config"]["measured"]["error"] == min(measured, 3.0)
+
+
+def test_a_run_of_which_nothing_is_best_keeps_the_last_alone(tmp_path: Path) -> None:
+    train(make_loop(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.json", "last.safetensors", "log"]
+
+
+def test_a_run_stops_when_its_minutes_are_over(tmp_path: Path) -> None:
+    assert len(train(make_loop(tmp_path, minutes=1e-9))) == 1
+    assert json.loads((tmp_path / "last.json").read_text())["step"] == 1
+
+
+class _ApartAccelerator:
+    """Two processes of which the other has already done three steps, and finds that bfloat16 pays."""
+
+    num_processes, is_main_process = 2, True
+
+    def __init__(self, **_: object) -> None:
+        self.ahead = torch.tensor([[3, 1]])
+
+    def gather(self, own: Tensor) -> Tensor:
+        return torch.cat([own, own + self.ahead])
+
+
+def test_processes_that_do_not_see_the_same_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "Accelerator", _ApartAccelerator)
+    with pytest.raises(ConfigError, match="at steps 0, 3") as caught:
+        make_loop(tmp_path)
+    assert "--runs" in caught.value.hint
+
+
+def test_the_first_process_says_whether_bfloat16_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Together(_ApartAccelerator):
+        def gather(self, own: Tensor) -> Tensor:
+            return torch.cat([torch.tensor([[0, 0]]), own])
+
+    monkeypatch.setattr(loop_module, "Accelerator", Together)
+    assert make_loop(tmp_path, bf16=True).config.bf16 is False
 
 
 def test_the_average_lags_behind_the_weights_and_copies_buffers(tmp_path: Path) -> None:
