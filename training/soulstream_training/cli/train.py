@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import typer
+from pydantic import ValidationError
 
 from .common import MusicOption, RunsOption, StoreOption, WeightsOption, read_section
 
@@ -21,15 +22,34 @@ class Stage(StrEnum):
 
 def hrvq(
     config: Path = ConfigOption,
+    kind: str = typer.Option(
+        "",
+        help="hrvq, rvq, rvq18, vq512 or vq1024; their weights go to the folder tokenizers of --weights.",
+        show_default="that of the config",
+    ),
     store: Path = StoreOption,
     music: Path = MusicOption,
     runs: Path = RunsOption,
     weights: Path = WeightsOption,
 ) -> None:
-    """Train the tokenizer (resumes a run in --runs; the averaged weights go to --weights)."""
+    """Train a tokenizer (resumes a run in --runs; the averaged weights go to --weights).
+
+    With --kind, one of the five that are compared: HRVQ, RVQ of 6 and of 18 levels, VQ of 512 and 1,024 codes.
+
+    Example:
+      soulstream-train hrvq --config training/configs/tokenizers.toml --kind rvq --store .cache/open
+    """
     from soulstream_training.recipes.hrvq import HrvqRecipe, train_hrvq
 
-    train_hrvq(read_section(config, "hrvq", HrvqRecipe), store, music, runs / "hrvq", weights)
+    recipe = read_section(config, "hrvq", HrvqRecipe)
+    if not kind:
+        train_hrvq(recipe, store, music, runs / "hrvq", weights)
+        return
+    try:
+        recipe = HrvqRecipe.model_validate(recipe.model_dump() | {"kind": kind})
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--kind") from error
+    train_hrvq(recipe, store, music, runs / f"tokenizer_{kind}", weights / "tokenizers")
 
 
 def decoder(

@@ -7,13 +7,11 @@ repairing (``repair.py``) nor for models' motion (``evaluation``). Letters: ``N`
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soulstream_engine.clock import FPS
-from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import (
     BONES,
     CONTACT_JOINTS,
@@ -24,6 +22,7 @@ from soulstream_engine.motion.skeleton import (
 )
 from soulstream_training.data.joint_maps import JointMap
 from soulstream_training.data.named_source import SIDES, NamedSource, unit
+from soulstream_training.data.reach import scaled_limbs
 from soulstream_training.data.recording import FloatArray, Recording
 from soulstream_training.data.retarget import BodyMotion
 
@@ -64,8 +63,8 @@ class QualityReport:
 class QualityLimits:
     """Largest value of each number of a report.
 
-    Source: ours. The 65 CMU clips have, in the middle and at most, a slide of 0.13 and 0.24 m/s, a jerk of 96 and 520
-    m/s3, limits passed in 0 and 60 % of the frames and feet 0 and 4 cm under the floor.
+    Source: ours. The 65 CMU clips have, in the middle and at most, a slide of 0.14 and 0.23 m/s, a jerk of 93 and 510
+    m/s3, limits passed in 0 and 6 % of the frames and nothing more than 1 cm under the floor.
 
     Attributes:
         foot_slide_mps: Metres a second.
@@ -179,11 +178,10 @@ class EndEffectorError:
 
 
 def end_effector_error_m(recording: Recording, retargeted: BodyMotion, joint_map: JointMap) -> EndEffectorError:
-    """How far wrists and ankles are from where the recording has them, once its limbs are as long as ours.
+    """How far wrists and ankles are from where the recording has them, scaled limb by limb (``reach.ScaledLimbs``).
 
-    The recording is scaled limb by limb: the path of the hips by leg length, the widths of hips and shoulders, the
-    trunk from hips to shoulders, then every bone of arms and legs, each by our length over its own. Trunks also differ
-    in shape: where the shoulders sit in the chest on average is ours. What is left is the error of orientations.
+    What is left is the error of orientations and of what ``reach`` could not or should not do: an arm at full length
+    does not get longer, and a hand is kept out of the floor.
 
     Args:
         recording: What was retargeted, T frames.
@@ -193,47 +191,14 @@ def end_effector_error_m(recording: Recording, retargeted: BodyMotion, joint_map
     Returns:
         Median and 95th percentile of wrists and of ankles.
     """
-    source = NamedSource(recording, joint_map)
     ours = forward_kinematics(retargeted.root_m, retargeted.joint_wxyz)
     chest = global_rotations(retargeted.joint_wxyz)[:, JOINT_INDEX["spine3"]]
-    hips, shoulders = (_girdle(source, part) for part in ("hip", "shoulder"))
-    our_hips, our_shoulders = (
-        ours[:, [JOINT_INDEX[f"{side}_{part}"] for side in SIDES]] for part in ("hip", "shoulder")
-    )
-    trunk = shoulders.mean(axis=1) - hips.mean(axis=1)
-    trunk *= _length(our_shoulders.mean(axis=1) - our_hips.mean(axis=1)) / _length(trunk)
-    centre = source.hip_centre_m() * source.scale
-    begins = centre[:, None] + _resized(hips, our_hips), (centre + trunk)[:, None] + _resized(shoulders, our_shoulders)
-    back = rotations.conjugate(chest)[:, None]
-    shape = np.asarray(rotations.rotate(back, our_shoulders - begins[1])).mean(axis=0)
-    begins[1][:] += rotations.rotate(chest[:, None], shape)
+    aims = scaled_limbs(NamedSource(recording, joint_map), ours, chest)
     numbers: list[float] = []
-    for begin, parts in zip(begins[::-1], (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")), strict=True):
-        errors = []
-        for i, side in enumerate(SIDES):
-            end = begin[:, i]
-            for names in pairwise(parts):
-                above, below = (f"{side}_{name}" for name in names)
-                length = _length(ours[:, JOINT_INDEX[below]] - ours[:, JOINT_INDEX[above]])
-                end = end + unit(source.position_m(below) - source.position_m(above)) * length
-            errors.append(np.linalg.norm(end - ours[:, JOINT_INDEX[f"{side}_{parts[-1]}"]], axis=-1))
+    for part, aim_m in (("wrist", aims.wrist_m), ("ankle", aims.ankle_m)):
+        errors = np.linalg.norm(ours[:, [JOINT_INDEX[f"{side}_{part}"] for side in SIDES]] - aim_m, axis=-1)
         numbers += [float(np.median(errors)), float(np.percentile(errors, 95))]
     return EndEffectorError(*numbers)
-
-
-def _resized(girdle: FloatArray, ours: NDArray[np.floating]) -> FloatArray:
-    """Left and right joint [T, 2, 3] about their middle, as far from each other as ours [T, 2, 3]."""
-    around = girdle - girdle.mean(axis=1, keepdims=True)
-    return np.asarray(around * _length(ours[:, 0] - ours[:, 1]) / _length(around[:, 0] - around[:, 1]))
-
-
-def _girdle(source: NamedSource, part: str) -> FloatArray:
-    """Left and right joint [T, 2, 3]."""
-    return np.stack([source.position_m(f"{side}_{part}") for side in SIDES], axis=1)
-
-
-def _length(vectors: NDArray[np.floating]) -> float:
-    return float(np.median(np.linalg.norm(vectors, axis=-1)))
 
 
 def _angle(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ fingers may point anywhere, because from the direction of every bone of the refe
 it. About its own axis a limb is turned so that elbow or knee bend about our hinge; where the hinge is, the motion
 shows, else the bend in the reference, else no turn is the best guess. Limbs of ours then point exactly where those of
 the source do, whatever joints were merged for them. The pelvis fits hips and lower spine; the root path is scaled by
-the leg length.
+the leg length. Last, the hands are brought to where they should be (``reach.py``), for which arms turn a little.
 
 Not for frame rates, filters and bad frames (``resample.py``), nor for CMU's Acclaim files in training (``retarget.py``,
 which knows what is wrong with their heads and hands). Letters: ``T`` frames. Metres, ``wxyz``, Y up.
@@ -29,12 +29,14 @@ from soulstream_engine.motion.skeleton import (
 )
 from soulstream_training.data.joint_maps import JointMap
 from soulstream_training.data.named_source import HIP_CENTRE_M, SIDES, NamedSource, about_x, unit
+from soulstream_training.data.reach import reach
 from soulstream_training.data.recording import FloatArray, Recording
 from soulstream_training.data.retarget import (
     FOREARM_SHARE,
     WRIST_LIMITS_RAD,
     BodyMotion,
     soft_wrist,
+    soften_foot,
     steady_head,
 )
 
@@ -93,6 +95,8 @@ def retarget_named(
         for name in (f"{side}_ankle", f"{side}_foot"):
             if source.has(name):
                 world[:, JOINT_INDEX[name]] = rotations.multiply(source.rotation(name), foot)
+        if joint_map.name in LOOSELY_ZEROED:
+            soften_foot(world, side)
         forearm = _transfer_limb(source, world, side, ("shoulder", "elbow", "wrist"))
         hand = _hand_frame(source, side, forearm)
         wrist = f"{side}_wrist"
@@ -107,7 +111,8 @@ def retarget_named(
     for joint in np.flatnonzero(~captured).tolist():
         world[:, joint] = world[:, PARENTS[joint]]
 
-    root_m = source.hip_centre_m() * source.scale - rotations.rotate(world[:, 0], HIP_CENTRE_M)
+    root_m = np.asarray(source.hip_centre_m() * source.scale - rotations.rotate(world[:, 0], HIP_CENTRE_M))
+    reach(source, root_m, world)
     num_joints = NUM_JOINTS if captured[NUM_BODY_JOINTS:].any() else NUM_BODY_JOINTS
     local = rotations.continuous(local_rotations(world[:, :num_joints]))
     return BodyMotion(np.asarray(root_m, dtype=np.float64), np.asarray(local, dtype=np.float64)), captured

@@ -42,7 +42,7 @@ from soulstream_training.data.store import (
 )
 
 LEFT_OUT_NAME = "left_out.json"
-PREPARE_VERSION = "5"
+PREPARE_VERSION = "6"
 """Raise it when the code changes what a clip looks like; every clip is then made again."""
 
 

@@ -3,7 +3,7 @@
 Not local angles but *global* orientations are transferred: a joint of ours points where the bone of the source points.
 For the legs, arms and feet this is relative to a T-pose built from the source's own bone directions and hinge axes;
 trunk and head keep the source's zero pose, which is upright. The pelvis fits hips and lower spine. The root path is
-scaled by the leg length.
+scaled by the leg length; then the hands are brought to where they should be (``reach.py``).
 
 Not for frame rates, filters and bad frames (``resample.py``). Letters: ``T`` frames. Metres, ``wxyz``, Y up.
 """
@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from soulstream_engine.clock import FPS
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import (
     JOINT_INDEX,
@@ -23,7 +25,11 @@ from soulstream_engine.motion.skeleton import (
     REST_OFFSETS_M,
     local_rotations,
 )
+from soulstream_training.data.acclaim_recording import recording_of_acclaim
 from soulstream_training.data.asf import Bone, FloatArray, Posed, Skeleton
+from soulstream_training.data.joint_maps import find_map
+from soulstream_training.data.named_source import NamedSource
+from soulstream_training.data.reach import reach
 
 HEAD_LIMIT_RAD = np.radians(12.0)
 """Largest mean head rotation against the chest that is kept: head markers are often zeroed looking down (ours)."""
@@ -34,11 +40,25 @@ WRIST_MEAN_LIMITS_RAD = (np.radians(45.0), np.radians(15.0))
 WRIST_LIMITS_RAD = (np.radians(90.0), np.radians(65.0))
 """Largest twist and swing of a hand against its forearm; beyond, the source is wrong (ours, human range)."""
 
+ANKLE_LIMITS_RAD = (float(np.radians(45.0)), float(np.radians(90.0)))
+"""Furthest that toes are pulled up and pointed, from a foot square to the shin; beyond, the source is wrong. Source:
+limits of the foot bone in the skeleton files of the CMU data base."""
+
+UPSIDE_DOWN_RAD = float(np.radians(110.0))
+"""A foot pitched further against the shin is upside down (ours)."""
+
+FOLD_RAD = float(np.radians(80.0))
+"""Bend of a knee, folded at a right angle, that is passed on the way into the fold and out of it (ours)."""
+
+FOLD_NEAR_FRAMES, FOLD_BLEND_FRAMES = 3, 6
+"""Frames between a fold and the foot being upside down, and frames on either side of a fold in which the foot is wrong.
+Found in the CMU clips, at 60 and 120 frames a second alike (ours)."""
+
 FOREARM_SHARE = 0.5
 """Share of the twist of the hand that the elbow joint carries, so that the skin at the wrist does not wring (ours)."""
 
 _LEG = {"hip": "femur", "knee": "tibia", "ankle": "foot", "foot": "toes"}
-_X = np.array([1.0, 0.0, 0.0])
+_X, _, _Z = np.eye(3)
 _HIP_CENTRE_M = REST_OFFSETS_M[[JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]].mean(axis=0).astype(np.float64)
 
 
@@ -68,6 +88,7 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
     Raises:
         MotionFileError: If a bone is missing.
     """
+    posed = unfold_legs(skeleton, posed)
     world = np.empty((len(posed.end_m), NUM_BODY_JOINTS, 4))
     source = _Source(skeleton, posed)
     # The Acclaim lower back starts at the root: its end is our spine1, so each spine joint carries the next bone up.
@@ -82,6 +103,7 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
         leg = source.leg_frame(side)
         for joint, bone in _LEG.items():
             world[:, JOINT_INDEX[f"{side}_{joint}"]] = rotations.multiply(source.world(side[0] + bone), leg)
+        soften_foot(world, side)
         arm = source.arm_frame(side)
         elbow = np.asarray(rotations.multiply(source.world(side[0] + "radius"), arm), dtype=np.float64)
         twist, swing = soft_wrist(_relative(elbow, source.world(side[0] + "hand")))
@@ -93,8 +115,10 @@ def retarget(skeleton: Skeleton, posed: Posed) -> BodyMotion:
         world[:, JOINT_INDEX[f"{side}_wrist"]] = hand
 
     # The pelvis is placed so that the middle of the hips, not the root marker, follows the scaled source.
-    root_m = source.hip_centre_m() * source.scale - rotations.rotate(pelvis, _HIP_CENTRE_M)
-    return BodyMotion(np.asarray(root_m), np.asarray(local_rotations(world), dtype=np.float64))
+    root_m = np.asarray(source.hip_centre_m() * source.scale - rotations.rotate(pelvis, _HIP_CENTRE_M))
+    recording = recording_of_acclaim(skeleton, posed, fps=FPS)
+    reach(NamedSource(recording, find_map("acclaim", recording.names)), root_m, world)
+    return BodyMotion(root_m, np.asarray(local_rotations(world), dtype=np.float64))
 
 
 def leg_length_m(skeleton: Skeleton) -> float:
@@ -111,6 +135,101 @@ def leg_length_m(skeleton: Skeleton) -> float:
     """
     bones = [skeleton.bones[skeleton.index(name)] for name in ("lfemur", "ltibia", "rfemur", "rtibia")]
     return sum(bone.length for bone in bones) / 2 * skeleton.unit_m
+
+
+def unfold_legs(skeleton: Skeleton, posed: Posed) -> Posed:
+    """Takes back half turns that were lost when the angles of knees and feet were recovered.
+
+    Angles about several axes are only known up to half a turn about each; where one of the axes does not exist in the
+    skeleton, its half turn is lost. Two forms are found in the recordings, each on some subjects only:
+
+    - A foot is turned *and* pitched by more than a right angle: it points forwards, but with the sole up.
+    - A knee that bends beyond a right angle is folded into less than one, with the foot upside down until it has come
+      back. The true bend is what is missing to 180 degrees; with it the standing foot stays where it stood.
+
+    Feet that are wrong in another way are left alone.
+
+    Args:
+        skeleton: Skeleton with the bone names of the CMU data base.
+        posed: Its world poses, T frames.
+
+    Returns:
+        The poses, the same if nothing was lost.
+
+    Raises:
+        MotionFileError: If a leg bone is missing.
+    """
+    wxyz, end_m = posed.global_wxyz.copy(), posed.end_m.copy()
+    for side in ("l", "r"):
+        thigh, shin, foot, toes = (skeleton.index(side + bone) for bone in ("femur", "tibia", "foot", "toes"))
+        hinge = _axis(skeleton.bones[shin], _X)
+        across, along = (_axis(skeleton.bones[foot], axis) for axis in (_X, _Z))
+        bend = _turn_about(hinge, _relative(wxyz[:, thigh], wxyz[:, shin]))
+        ankle = _relative(wxyz[:, shin], wxyz[:, foot])
+        rolled = _is_far(across, ankle) & _is_far(along, ankle)
+        half = rotations.from_axis_angle(along, np.pi), rotations.from_axis_angle(across, np.pi)
+        ankle[rolled] = rotations.multiply(rotations.multiply(half[0], ankle[rolled]), half[1])
+        folds = _folds(bend, np.abs(_turn_about(across, ankle)) > UPSIDE_DOWN_RAD)
+        if not folds and not rolled.any():
+            continue
+        toe = _relative(wxyz[:, foot], wxyz[:, toes])
+        for start, stop in folds:
+            more = rotations.from_axis_angle(hinge, np.pi - 2.0 * bend[start:stop])
+            wxyz[start:stop, shin] = rotations.multiply(wxyz[start:stop, shin], more)
+            ankle[start:stop] = rotations.multiply(half[1], ankle[start:stop])
+        _bridge(ankle, [edge for fold in folds for edge in fold if 0 < edge < len(bend)])
+        wxyz[:, foot] = rotations.multiply(wxyz[:, shin], ankle)
+        wxyz[:, toes] = rotations.multiply(wxyz[:, foot], toe)
+        for above, bone in ((thigh, shin), (shin, foot), (foot, toes)):
+            reach_m = np.asarray(skeleton.bones[bone].direction) * skeleton.bones[bone].length * skeleton.unit_m
+            end_m[:, bone] = end_m[:, above] + rotations.rotate(wxyz[:, bone], reach_m)
+    return Posed(wxyz, end_m)
+
+
+def _folds(bend_rad: FloatArray, is_upside_down: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open ranges in which a knee is folded: with the foot upside down, entered and left through a right angle."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_upside_down, [False]]).astype(np.int8))).reshape(-1, 2)
+    folds = []
+    for run in edges.tolist():
+        inner = [edge for edge in run if 0 < edge < len(bend_rad)]
+        tops = {edge: _top(bend_rad, edge) for edge in inner}
+        if inner and all(bend_rad[top] > FOLD_RAD for top in tops.values()):
+            start, stop = (tops.get(edge, edge) for edge in run)
+            folds.append((start, stop))
+    return folds
+
+
+def _top(bend_rad: FloatArray, edge: int) -> int:
+    """Frame near an edge at which a knee bends most."""
+    start = max(0, edge - FOLD_NEAR_FRAMES)
+    return start + int(np.argmax(bend_rad[start : edge + FOLD_NEAR_FRAMES]))
+
+
+def _bridge(wxyz: FloatArray, edges: list[int]) -> None:
+    """Interpolates rotations [T, 4] from ``FOLD_BLEND_FRAMES`` before every edge to as many after it."""
+    near = np.zeros(len(wxyz) + 2, dtype=np.int8)
+    for edge in edges:
+        near[1 + max(0, edge - FOLD_BLEND_FRAMES) : 1 + min(len(wxyz), edge + FOLD_BLEND_FRAMES)] = 1
+    for start, stop in np.flatnonzero(np.diff(near)).reshape(-1, 2).tolist():
+        before, after = max(start - 1, 0), min(stop, len(wxyz) - 1)
+        share = (np.arange(start, stop) - before) / max(after - before, 1)
+        wxyz[start:stop] = rotations.slerp(wxyz[before], wxyz[after], share)
+
+
+def _axis(bone: Bone, own: FloatArray) -> FloatArray:
+    """An axis [3] of a bone's own frame, in which its angles are given, in its zero pose."""
+    return np.asarray(Rotation.from_euler("xyz", bone.axis_deg, degrees=True).apply(own), dtype=np.float64)
+
+
+def _is_far(axis: FloatArray, wxyz: FloatArray) -> NDArray[np.bool_]:
+    """Whether rotations [T, 4] made of turns about this and a second axis turn by over 90 degrees about the second."""
+    return np.asarray(wxyz[:, 0] ** 2 + (wxyz[:, 1:] @ axis) ** 2 < 0.5)
+
+
+def _turn_about(axis: FloatArray, wxyz: FloatArray) -> FloatArray:
+    """Angle [T] of rotations [T, 4] about an axis, -pi..pi."""
+    angle = 2.0 * np.arctan2(wxyz[:, 1:] @ axis, wxyz[:, 0])
+    return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)
 
 
 class _Source:
@@ -154,7 +273,7 @@ class _Source:
         """Rotation [4] from our arm, whose elbow bends about the vertical, to the source's arm and elbow hinge."""
         bone = self._bone(side, "radius")
         along = np.asarray(bone.direction)
-        hinge = Rotation.from_euler("xyz", bone.axis_deg, degrees=True).apply(_X)
+        hinge = _axis(bone, _X)
         hinge -= along * (hinge @ along)
         hinge /= np.linalg.norm(hinge)
         # Ours: along +-X, bending forward is a turn about -+Y.
@@ -202,6 +321,17 @@ def _twist_swing(relative: FloatArray) -> tuple[FloatArray, FloatArray]:
     twist = (twist + np.pi) % (2 * np.pi) - np.pi
     swing = rotations.multiply(rotations.conjugate(_about_x(twist)), relative)
     return twist, np.asarray(swing)
+
+
+def soften_foot(world_wxyz: FloatArray, side: str) -> None:
+    """Keeps a foot, and the toes with it, in the human range of the ankle; world rotations [T, J, 4], in place."""
+    shin, foot, toes = (JOINT_INDEX[f"{side}_{joint}"] for joint in ("knee", "ankle", "foot"))
+    old = world_wxyz[:, foot].copy()
+    pitch, _ = _twist_swing(_relative(world_wxyz[:, shin], old))
+    pulled, pointed = (_fold(np.abs(pitch), limit) for limit in ANKLE_LIMITS_RAD)
+    kept = np.where(pitch < 0, -pulled, pointed)
+    world_wxyz[:, foot] = rotations.multiply(old, _about_x(kept - pitch))
+    world_wxyz[:, toes] = rotations.multiply(world_wxyz[:, foot], _relative(old, world_wxyz[:, toes]))
 
 
 def _fold(angle_rad: FloatArray, limit: float) -> FloatArray:

@@ -26,7 +26,7 @@ from soulstream_training.data.named_retarget import retarget_named
 from soulstream_training.data.named_source import NamedSource
 from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion
 from soulstream_training.data.recording import Recording
-from soulstream_training.data.retarget import BodyMotion, retarget
+from soulstream_training.data.retarget import BodyMotion, retarget, unfold_legs
 
 CMU_FORMAT, BVH_FORMAT, G1_FORMAT = "amc+asf", "bvh", "g1csv"
 FORMATS = (CMU_FORMAT, BVH_FORMAT, G1_FORMAT, *MODEL_FORMATS)
@@ -156,7 +156,7 @@ def _model(path: Path, row: ClipRow) -> Source:
 
 def _acclaim(data_dir: Path, row: ClipRow) -> Source:
     skeleton = read_asf(data_dir / skeleton_path(row))
-    posed = forward_kinematics(skeleton, read_amc(data_dir / row.path, skeleton))
+    posed = unfold_legs(skeleton, forward_kinematics(skeleton, read_amc(data_dir / row.path, skeleton)))
     captured = np.arange(NUM_JOINTS) < NUM_BODY_JOINTS
     recording = recording_of_acclaim(skeleton, posed, row.true_fps)
     return Source(retarget(skeleton, posed), captured, recording, find_map("acclaim", recording.names))

@@ -92,9 +92,9 @@ class Codebook(nn.Module):
         return (-distance / self.temperature - noise.clamp(min=1e-30).log().to(distance)).argmax(1)
 
     def _distance(self, flat: Tensor) -> Tensor:
-        """Squared distance of every row to every code, less the row's own square: [N, K]."""
-        flat = flat.float()
-        return self.codes.pow(2).sum(1)[None] - 2.0 * flat @ self.codes.T
+        """Squared distance of every row to every code, less the row's own square: [N, K], always in float32."""
+        with torch.autocast(flat.device.type, enabled=False):  # bfloat16 cannot tell near codes apart
+            return self.codes.pow(2).sum(1)[None] - 2.0 * flat.float() @ self.codes.T
 
     @torch.no_grad()
     def start_from(self, flat: Tensor, generator: torch.Generator | None) -> None:

@@ -114,6 +114,16 @@ def test_the_share_of_bad_frames_counts():
     )
 
 
+def test_faults_that_no_dancer_has_stay_over_the_limits():
+    backwards = np.zeros((FRAMES, 3))
+    backwards[::2, 0] = -40
+    still = QualityLimits(jitter_mps3=1e9, foot_slide_mps=9)
+    assert "limit_share is 0.5" in (reject_reason(report_quality(standing(left_knee=backwards), PLANTED), still) or "")
+    sunk = standing()
+    sunk[: FRAMES // 4, :, 1] -= 0.20
+    assert "floor_penetration_m is 0.18" in (reject_reason(report_quality(sunk, PLANTED), still) or "")
+
+
 def test_feet_in_the_floor_are_measured():
     joints = standing()
     joints[..., 1] -= 0.10

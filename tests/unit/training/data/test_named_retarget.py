@@ -248,25 +248,26 @@ def test_three_hinges_of_the_robot_make_one_joint(tmp_path):
         return theirs - recording.position_m[:, recording.names.index(first)]
 
     ours = forward_kinematics(motion.root_m, motion.joint_wxyz)
-    for names, bone in (
-        (("left_hip_roll", "left_knee"), ("left_hip", "left_knee")),
-        (("left_knee", "left_ankle_pitch"), ("left_knee", "left_ankle")),
-        (("left_shoulder_roll", "left_elbow"), ("left_shoulder", "left_elbow")),
-        (("right_elbow", "right_wrist_pitch"), ("right_elbow", "right_wrist")),
+    # Legs point exactly where the robot's do; arms turn a little, so that the wrists are where they should be.
+    for names, bone, off in (
+        (("left_hip_roll", "left_knee"), ("left_hip", "left_knee"), 1e-9),
+        (("left_knee", "left_ankle_pitch"), ("left_knee", "left_ankle"), 1e-9),
+        (("left_shoulder_roll", "left_elbow"), ("left_shoulder", "left_elbow"), 1e-3),
+        (("right_elbow", "right_wrist_pitch"), ("right_elbow", "right_wrist"), 1e-3),
     ):
         theirs, mine = direction(*names), ours[:, JOINT_INDEX[bone[1]]] - ours[:, JOINT_INDEX[bone[0]]]
         cosine = np.sum(theirs * mine, axis=-1) / np.linalg.norm(theirs, axis=-1) / np.linalg.norm(mine, axis=-1)
-        assert cosine.min() > 1 - 1e-9, bone
+        assert cosine.min() > 1 - off, bone
     knee = motion.joint_wxyz[-1, JOINT_INDEX["left_knee"]]
     slanted = np.degrees(0.2)  # of the thigh in the robot's zero pose
     assert np.degrees(rotations.angle_between(knee, rotations.identity())) == pytest.approx(70 + slanted, abs=0.1)
     np.testing.assert_allclose(knee[2:], 0, atol=1e-6)  # about the knee's own hinge
     chest = rotations.rotate(global_rotations(motion.joint_wxyz)[0, JOINT_INDEX["spine3"]], [0, 0, 1])
     assert np.degrees(np.arctan2(chest[0], chest[2])) == pytest.approx(20, abs=1e-3)
-    # Its hips and shoulders hang on three joints each, and sway by a centimetre.
+    # Its hips hang on three joints each, and sway by a centimetre.
     error = end_effector_error_m(recording, motion, find_map("g1", recording.names))
     assert error.ankle_p95_m < 0.02
-    assert error.wrist_p95_m < 0.02
+    assert error.wrist_p95_m < 0.005
 
 
 def test_acclaim_recordings_come_out_as_by_their_own_retargeting(recording):
@@ -303,9 +304,9 @@ def test_wrists_and_ankles_of_real_dancers_are_where_they_should_be(shared_data)
         shared_data / "g1-moves" / "dance" / "B_WiggleDance" / "retarget" / "B_WiggleDance.csv.gz",
         shared_data / "g1-moves" / "g1_tree.json",
     )
-    # Measured: 0.5 and 1.2 cm (median and 95th percentile of the wrists) for the dancer, 0.9 and 1.5 for the robot.
+    # Measured: 0.02 cm (95th percentile of the wrists) for the dancer, 0.09 for the robot.
     for source, name in ((named, "acclaim"), (robot, "g1")):
         joint_map = find_map(name, source.names)
         error = end_effector_error_m(source, retarget_named(source, joint_map)[0], joint_map)
         assert error.ankle_p95_m < 0.02
-        assert error.wrist_p95_m < 0.02
+        assert error.wrist_p95_m < 0.005

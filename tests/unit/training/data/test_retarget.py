@@ -10,8 +10,9 @@ from soulstream_engine.motion.skeleton import JOINT_INDEX, forward_kinematics, g
 from soulstream_training.data.amc import read_amc
 from soulstream_training.data.asf import forward_kinematics as pose_source
 from soulstream_training.data.asf import read_asf
+from soulstream_training.data.motion_quality import beyond_limits
 from soulstream_training.data.resample import to_frames
-from soulstream_training.data.retarget import leg_length_m, retarget
+from soulstream_training.data.retarget import leg_length_m, retarget, unfold_legs
 
 
 def transferred(recording, pose, scale=1.0):
@@ -116,6 +117,96 @@ def test_impossible_wrists_are_kept_in_the_human_range(recording):
     wrist = motion.joint_wxyz[:, JOINT_INDEX["left_wrist"]]
     assert np.degrees(rotations.angle_between(wrist, rotations.identity())).max() < 115
     assert np.isfinite(wrist).all()
+
+
+def fold(knee, foot, turned_out):
+    """A leg as some solvers give it: the bend folded at a right angle, the foot half a turn on."""
+    return (180 - knee, foot - 180, -turned_out) if knee > 90 else (knee, foot, turned_out)
+
+
+def squatting(frames, folded):
+    """Values of a leg that bends to 150 degrees and back twice."""
+
+    def pose(frame):
+        knee = 75 - 75 * np.cos(frame / frames * 4 * np.pi)
+        leg = knee, -0.2 * knee, 12.0
+        knee, foot, out = fold(*leg) if folded else leg
+        return {"ltibia": f"{knee}", "lfoot": f"{foot} {out}", "lfemur": f"{-0.6 * leg[0]} 5 3", "ltoes": "10"}
+
+    return pose
+
+
+def posed(recording, pose, frames=40):
+    skeleton = read_asf(recording.skeleton())
+    return skeleton, pose_source(skeleton, read_amc(recording.motion(frames, pose), skeleton))
+
+
+def test_a_knee_that_was_folded_at_a_right_angle_is_unfolded(recording):
+    skeleton, folded = posed(recording, squatting(240, folded=True), 240)
+    _, true = posed(recording, squatting(240, folded=False), 240)
+    names = [skeleton.index(name) for name in ("lfemur", "ltibia", "lfoot", "ltoes")]
+    off_m = np.linalg.norm(folded.end_m[:, names] - true.end_m[:, names], axis=-1).max(axis=0)
+    assert off_m[1] > 0.5
+    found = unfold_legs(skeleton, folded)
+    off_m = np.linalg.norm(found.end_m[:, names] - true.end_m[:, names], axis=-1).max(axis=0)
+    assert off_m.max() < 0.012  # one frame at the fold may count to either side
+    assert rotations.angle_between(found.global_wxyz, true.global_wxyz).max() < np.radians(2)
+    again = unfold_legs(skeleton, found)
+    np.testing.assert_array_equal(again.end_m, found.end_m)
+
+
+def test_legs_without_a_fold_are_left_alone(recording):
+    skeleton, true = posed(recording, squatting(240, folded=False), 240)
+    np.testing.assert_array_equal(unfold_legs(skeleton, true).end_m, true.end_m)
+
+    def lost_foot(frame):
+        return {"ltibia": "40", "lfoot": f"{150 if 10 < frame < 30 else 0} 0"}
+
+    skeleton, wrong = posed(recording, lost_foot)  # upside down, but its knee is nowhere near a right angle
+    np.testing.assert_array_equal(unfold_legs(skeleton, wrong).end_m, wrong.end_m)
+
+
+def test_a_foot_with_two_half_turns_too_many_is_turned_back(recording):
+    skeleton, wrong = posed(recording, lambda frame: {"lfoot": "138 -156" if frame > 20 else "-42 24"})
+    _, true = posed(recording, lambda _: {"lfoot": "-42 24"})
+    assert rotations.angle_between(wrong.global_wxyz, true.global_wxyz).max() > np.radians(90)
+    found = unfold_legs(skeleton, wrong)
+    assert rotations.angle_between(found.global_wxyz, true.global_wxyz).max() < 1e-6
+    np.testing.assert_allclose(found.end_m, true.end_m, atol=1e-9)
+
+
+def test_impossible_feet_are_kept_in_the_human_range(recording):
+    def pitch_of(motion):
+        ankle = motion.joint_wxyz[:, JOINT_INDEX["left_ankle"]]
+        return (np.degrees(2 * np.arctan2(ankle[:, 1], ankle[:, 0])) + 180) % 360 - 180
+
+    for angle in (-45, -20, 0, 60, 89):  # toes up, toes down
+        assert pitch_of(transferred(recording, {"lfoot": f"{angle} 20"})) == pytest.approx(angle, abs=0.5)
+    slow = transferred(recording, lambda frame: {"lfoot": f"{-9 * frame} 10", "ltibia": "30", "ltoes": f"{frame}"})
+    pitch = pitch_of(slow)
+    assert pitch.min() > -45.5
+    assert pitch.max() < 90.5
+    # All the way round, nothing jumps, not even where up becomes down.
+    assert np.degrees(rotations.angle_between(slow.joint_wxyz[1:], slow.joint_wxyz[:-1])).max() < 20
+    toes = slow.joint_wxyz[:, JOINT_INDEX["left_foot"]]
+    assert np.degrees(rotations.angle_between(toes, rotations.identity())) == pytest.approx(np.arange(40), abs=1e-3)
+
+
+@pytest.mark.data
+def test_standing_feet_of_real_squats_stay_where_they_stand(shared_data):
+    skeleton = read_asf(shared_data / "cmu-mocap-amc" / "90.asf")
+    source = pose_source(skeleton, read_amc(shared_data / "cmu-mocap-amc" / "90_30.amc.gz", skeleton))
+    found = unfold_legs(skeleton, source)
+    landing = slice(496, 545)  # the dancer drops into a squat
+
+    def travel_m(poses):
+        return np.ptp(poses.end_m[landing, skeleton.index("rtibia")][:, [0, 2]], axis=0).max()
+
+    assert travel_m(source) > 0.7
+    assert travel_m(found) < 0.1
+    framed = to_frames(retarget(skeleton, source), 120)
+    share = beyond_limits(forward_kinematics(framed.root_m, framed.joint_wxyz)).mean()
+    assert share < 0.08  # 0.43 as recorded
 
 
 @pytest.mark.data
