@@ -61,11 +61,15 @@ def _tokenizers(store: Path, weights: Path, split: str, data: Path, figures: Pat
     from soulstream_training.evaluation.tokenizer_table import load_test_set, tokenizer_row
     from soulstream_training.recipes.hrvq import KINDS, load_hrvq, trained_on
 
+    if figures is not None:
+        from soulstream_training.evaluation.figure_drawing import find_encoder
+
+        find_encoder()
     with console.status("Reading the clips") as status:
         tests = load_test_set(store, split)
         judged = [entry for entry in read_index(store) if entry.split == split]
-        for kind in KINDS:
-            check_apart(trained_on(weights, kind), judged, kind)
+        for name in KINDS:
+            check_apart(trained_on(weights, name), judged, name)
         status.update("Reading the face")
         offsets = arkit_offsets(data) if (data / "ict-facekit").is_dir() else None
         if offsets is None:
