@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soulstream_engine.motion.representation import BODY_DIM, BODY_JP, BODY_JR, HANDS_JP, ROOT
+from soulstream_engine.clock import FPS
+from soulstream_engine.motion.representation import BODY_DIM, BODY_JP, BODY_JR, CONTACT, HANDS_JP, ROOT
+from soulstream_engine.motion.skeleton import CONTACT_JOINTS
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq
 
 from .kinematics import chain_positions, pace, pelvis_rotation, root_relative_joints, speed, world_joints
@@ -31,7 +33,8 @@ PACE_CHANGE = 10.0
 class TokenizerLossWeights:
     """Weight of each term; 0 switches it off. Distances are in units of 100 mm, headings in rad, pace in m/s.
 
-    ``path`` weighs the distance, in metres, of where the root has got to since the start of the window.
+    ``path`` weighs the distance, in metres, of where the root has got to since the start of the window; ``contact`` the
+    speed, in m/s, of feet that are truly planted.
     """
 
     joint_positions: float = 0.5
@@ -41,6 +44,7 @@ class TokenizerLossWeights:
     path: float = 1.0
     velocity: float = 0.5
     pace: float = 1.0
+    contact: float = 0.0
     commitment: float = 0.02
 
 
@@ -94,6 +98,8 @@ def tokenizer_loss(
     loss = loss + weights.velocity * HUNDRED_MM * _worthwhile(speed_error, joint_worth)
     loss = loss + weights.pace * (pace_error + PACE_CHANGE * change_error)
     loss = loss + weights.heading * heading_error.mean() + weights.path * path_error.mean()
+    if weights.contact > 0.0:
+        loss = loss + weights.contact * _slide(world_made, real[..., CONTACT], worth[:, CONTACT])
     loss = loss + weights.commitment * commitment
     numbers = {
         "loss": float(loss.detach()),
@@ -112,6 +118,13 @@ def tokenizer_loss(
 def _worthwhile(error: Tensor, worth: Tensor) -> Tensor:
     """Mean of errors [B, T, C] over what they are worth [B, C]."""
     return (error * worth[:, None]).sum() / (worth.sum() * error.shape[1]).clamp(min=1.0)
+
+
+def _slide(world: Tensor, contacts: Tensor, worth: Tensor) -> Tensor:
+    """Mean speed in m/s of planted feet: joints [B, T, 22, 3], contacts [B, T, 4] and their worth [B, 4]."""
+    feet = world[:, :, list(CONTACT_JOINTS)].diff(dim=1).norm(dim=-1) * FPS
+    planted = (contacts[:, :-1] > 0.5) * worth[:, None]
+    return (feet * planted).sum() / planted.sum().clamp(min=1.0)
 
 
 def _pace_errors(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ from soulstream_training.models.processes import own_share
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig, bfloat16_pays
 from .motion_rows import F32, RULE_WEIGHT, Stretch, WindowSampler, clip_stretches, load_clips, normalisation
+from .recombine import recombined
 from .settings import check_table
 from .takes import bent_stretches
 
@@ -42,7 +43,8 @@ class HrvqRecipe(BaseModel):
 
     ``kind`` and ``size`` name a preset (``models.hrvq_config``), ``face_space`` the columns: ``body`` alone, or body,
     hands and that face; ``model`` changes single fields. ``rule_weight`` is what hands and face made by rule are worth.
-    ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes.
+    ``formats`` are those of the recordings to learn from, all if empty; ``recombined`` pairs of clips lend each other
+    their legs. ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +53,8 @@ class HrvqRecipe(BaseModel):
     size: Size = "stage"
     face_space: str = "body"
     splits: tuple[str, ...] = ("train",)
+    formats: tuple[str, ...] = ()
+    recombined: int = Field(default=0, ge=0)
     cap: float = Field(default=0.5, gt=0.0, le=1.0)
     rule_weight: float = Field(default=RULE_WEIGHT, ge=0.0, le=1.0)
     steps: int = 9000
@@ -58,6 +62,7 @@ class HrvqRecipe(BaseModel):
     batch: int = 16
     frames: int = 64
     rate: float = 1e-3
+    warmup: int = Field(default=200, ge=1)
     seed: int = 3407
     stop_resets_at: float = 0.8
     bent_motion: bool = True
@@ -128,6 +133,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
         LoopConfig(
             steps=recipe.steps,
             rate=recipe.rate,
+            warmup=recipe.warmup,
             minutes=recipe.minutes,
             validate_every=recipe.validate_every,
             save_every_s=recipe.save_every_s,
@@ -138,7 +144,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
             "model": config.to_json(),
             "recipe": recipe.model_dump(mode="json"),
             "loss": asdict(loss_weights),
-            "trained_on": learned_apart(store, recipe.splits, f"the tokenizer {recipe.kind}"),
+            "trained_on": learned_apart(store, recipe),
         },
     )
 
@@ -160,8 +166,15 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
 
 def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch], list[F32], list[F32]]:
     """Stretches to learn from, held-out rows as danced, and held-out rows bent to their renderings."""
-    stretches = partial(clip_stretches, min_rows=24, whole=recipe.face_space != "body", rule_weight=recipe.rule_weight)
-    train = [s for clip in load_clips(store, recipe.splits) for s in stretches(clip, with_mirror=True)]
+    whole = recipe.face_space != "body"
+    stretches = partial(clip_stretches, min_rows=24, whole=whole, rule_weight=recipe.rule_weight)
+    clips = [c for c in load_clips(store, recipe.splits) if not recipe.formats or c.entry.format in recipe.formats]
+    train = [s for clip in clips for s in stretches(clip, with_mirror=True)]
+    train += [
+        stretch
+        for clip in recombined(clips, recipe.recombined, recipe.seed)
+        for stretch in stretches(clip, with_mirror=True)
+    ]
     held_out = [s.rows for clip in load_clips(store, ("val",)) for s in stretches(clip, with_mirror=False)]
     if not recipe.bent_motion:
         return train, held_out, held_out
@@ -169,15 +182,20 @@ def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch
     return train + bent, held_out, [s.rows for s in bent_stretches(store, music, "val")[::8]]
 
 
-def learned_apart(store: Path, splits: tuple[str, ...], what: str) -> dict[str, list[str]]:
+def learned_apart(store: Path, recipe: HrvqRecipe) -> dict[str, list[str]]:
     """What is learned from, for the weights' JSON; refuses a store in which it is also held out.
 
     Raises:
         ConfigError: If a recording, take or song of these splits is in the validation or test split too.
     """
     entries = read_index(store)
-    learned = learned_from([entry for entry in entries if entry.split in splits])
-    check_apart(learned, [e for e in entries if e.split in ("val", "test") and e.split not in splits], what)
+    learned = learned_from(
+        entry
+        for entry in entries
+        if entry.split in recipe.splits and (not recipe.formats or entry.format in recipe.formats)
+    )
+    held_out = [entry for entry in entries if entry.split in ("val", "test") and entry.split not in recipe.splits]
+    check_apart(learned, held_out, f"the tokenizer {recipe.kind}")
     return learned
 
 

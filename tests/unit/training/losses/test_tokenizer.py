@@ -11,7 +11,7 @@ from soulstream_engine.motion.skeleton import PELVIS_REST_HEIGHT_M
 from soulstream_training.losses.tokenizer import PACE_CHANGE, TokenizerLossWeights, aligned, tokenizer_loss
 from soulstream_training.models.hrvq import LOOK_AHEAD, Hrvq, toy_config
 
-NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = TokenizerLossWeights(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 ANY = torch.tensor(2.0)
 FRAMES = 24
 
@@ -160,3 +160,14 @@ def test_what_nobody_captured_costs_nothing(model: Hrvq, motion: torch.Tensor) -
     asked, _ = tokenizer_loss(model, motion, worth(motion), made, ANY, weights)
     assert float(ignored) == pytest.approx(float(best), abs=1e-3)
     assert float(asked) > float(best) + 0.05
+
+
+def test_planted_feet_that_slide_cost_their_speed(model: Hrvq, motion: torch.Tensor) -> None:
+    still = motion.clone()
+    still[..., :3] = 0.0
+    still[:] = still[:, :1]
+    still[..., 259:263] = 1.0
+    slide = torch.zeros(263)
+    slide[1] = 0.01  # the root goes a centimetre a frame
+    apart = [numbers(model, still, slide, replace(NOTHING, contact=weight))[0] for weight in (0.0, 1.0)]
+    assert apart[1] - apart[0] == pytest.approx(0.3, rel=1e-3)
