@@ -22,7 +22,7 @@ def tokenizer(
     weights: Path = WeightsOption,
     split: str = typer.Option("test", help="Split of the store."),
     all_kinds: bool = typer.Option(
-        False, "--all", help="HRVQ, RVQ and VQ side by side, from the folder tokenizers beside the weights."
+        False, "--all", help="HRVQ, RVQ and VQ side by side, from the folder tokenizers of --weights."
     ),
     data: Path = DataOption,
     figures: Path | None = typer.Option(
@@ -41,9 +41,12 @@ def tokenizer(
     if all_kinds:
         _tokenizers(store, weights / "tokenizers", split, data, figures, as_json)
         return
+    from soulstream_training.data.guard import check_apart
+    from soulstream_training.data.store import read_index
     from soulstream_training.evaluation.tokenizer import evaluate_tokenizer
-    from soulstream_training.recipes.hrvq import load_hrvq
+    from soulstream_training.recipes.hrvq import load_hrvq, trained_on
 
+    check_apart(trained_on(weights), [e for e in read_index(store) if e.split == split], "The tokenizer")
     with console.status("Encoding and decoding"):
         numbers = evaluate_tokenizer(load_hrvq(weights), store, split)
     table = Table("measure", "value")

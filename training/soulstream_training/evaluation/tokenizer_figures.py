@@ -32,8 +32,9 @@ from soulstream_training.evaluation.tokenizer_charts import (
     usage_heat_map,
     vertical_trajectory,
 )
-from soulstream_training.evaluation.tokenizer_table import MIN_ROWS, TestSet
+from soulstream_training.evaluation.tokenizer_table import TestSet
 from soulstream_training.models.hrvq import Hrvq
+from soulstream_training.recipes.hrvq import MIN_ROWS
 from soulstream_training.recipes.motion_rows import Stretch
 
 F32 = NDArray[np.float32]

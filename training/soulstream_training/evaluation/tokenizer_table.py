@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from soulstream_engine.errors import ConfigError
 from soulstream_training.data.report_codes import CodeUsage
 from soulstream_training.data.store import load_store
 from soulstream_training.models.hrvq import Hrvq
+from soulstream_training.recipes.hrvq import MIN_ROWS
 from soulstream_training.recipes.motion_rows import Stretch, clip_stretches
 
 from .tokenizer import reconstruct
@@ -24,8 +26,6 @@ from .tokenizer_metrics import Losses, VertexOffsets, add_losses
 
 STUDIO_FORMATS = ("amc+asf",)
 """Formats of the motion that the table is about; the others are another studio's."""
-
-MIN_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,33 @@ class TestSet:
         return [stretch for stretches in self.by_style.values() for stretch in stretches]
 
 
-def load_test_set(store: Path, split: str = "test", *, whole: bool = True) -> TestSet:
-    """Clean stretches of one split.
+def load_test_set(store: Path, split: str = "test", *, columns: str = "arkit52") -> TestSet:
+    """Clean stretches of one split; where none is of the studio, all are what the table is about.
 
     Args:
         store: Prepared motion.
         split: Split of the store.
-        whole: Rows with hands and face.
+        columns: As for ``clip_stretches``.
 
     Returns:
         The stretches, not mirrored.
 
     Raises:
-        ConfigError: If there is no store.
+        ConfigError: If there is no store, or no stretch in the split.
     """
     by_style: dict[str, list[Stretch]] = {}
     others = []
-    for clip in load_store(store, (split,)):
-        for stretch in clip_stretches(clip, with_mirror=False, min_rows=MIN_ROWS, whole=whole):
-            if clip.entry.format in STUDIO_FORMATS:
+    clips = load_store(store, (split,))
+    is_ours = [clip.entry.format in STUDIO_FORMATS for clip in clips]
+    for clip, ours in zip(clips, is_ours, strict=True):
+        for stretch in clip_stretches(clip, with_mirror=False, min_rows=MIN_ROWS, columns=columns):
+            if ours or not any(is_ours):
                 by_style.setdefault(clip.entry.style, []).append(stretch)
             else:
                 others.append((stretch, clip.captured))
+    if not by_style:
+        message = f"No clip of the split '{split}' has a clean stretch of {MIN_ROWS} rows."
+        raise ConfigError("SPLIT_EMPTY", message, "Name another split, or prepare longer clips.")
     return TestSet(by_style, others)
 
 
@@ -125,7 +130,7 @@ def tokenizer_row(model: Hrvq, tests: TestSet, offsets: VertexOffsets | None = N
         "styles": {style: round(value, 2) for style, value in styles.items()},
         "jerk_ratio": round(total["jerk"] / total["true_jerk"], 2),
         "boundary_ratio": round(total["boundary"] / total["inside"], 2),
-        "slide_ratio": round(total["slide"] / total["true_slide"], 2),
+        "slide_ratio": round(total["slide"] / total["true_slide"], 2) if total.get("true_slide") else None,
         "velocity": round(total["velocity"], 2),
         "acceleration": round(total["acceleration"], 2),
         "usage0": usage[model.config.parts[0]][0],

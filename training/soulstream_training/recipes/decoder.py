@@ -10,12 +10,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from soulstream_training.data.guard import united
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
 from soulstream_training.models.hrvq import Hrvq
 from soulstream_training.models.processes import own_share
 
 from .checkpoint import save_weights
-from .hrvq import BEST_BY, WEIGHTS_NAME, HrvqRecipe, held_out_numbers, load_hrvq, material
+from .hrvq import (
+    BEST_BY,
+    WEIGHTS_NAME,
+    HrvqRecipe,
+    held_out_numbers,
+    learned_apart,
+    load_hrvq,
+    material,
+    trained_on,
+)
 from .loop import Loop, LoopConfig, bfloat16_pays
 from .motion_rows import WindowSampler
 
@@ -27,7 +37,7 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
     """Go on training the decoder of the tokenizer in ``weights_folder``; the result replaces it.
 
     Args:
-        recipe: Settings of the tokenizer; its ``model`` and ``splits`` are not read again.
+        recipe: Settings of the tokenizer; its ``kind``, ``size`` and ``model`` are those of the weights.
         store: Prepared motion.
         music: Renderings made for it; not read without ``bent_motion``.
         out: Folder of the run.
@@ -41,7 +51,7 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
     for frozen in (model.encoders, model.quantizer):
         frozen.requires_grad_(False)
     train, held_out, bent_held_out = material(recipe, store, music)
-    sampler = WindowSampler(train, recipe.frames)
+    sampler = WindowSampler(train, recipe.frames, cap=recipe.cap)
     config = LoopConfig(
         steps=recipe.steps,
         rate=recipe.rate,
@@ -50,7 +60,12 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
         save_every_s=recipe.save_every_s,
         bf16=recipe.bf16 and bfloat16_pays(),
     )
-    description = {"model": model.config.to_json(), "recipe": recipe.model_dump(mode="json")}
+    learned = united(trained_on(weights_folder), learned_apart(store, recipe))
+    description = {
+        "model": model.config.to_json(),
+        "recipe": recipe.model_dump(mode="json"),
+        "trained_on": learned,
+    }
     loop = Loop(model, out, config, recipe.seed, description)
     loss_weights = TokenizerLossWeights(**recipe.loss)
 
@@ -70,5 +85,5 @@ def train_decoder(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weigh
     model.load_state_dict(loop.averaged)
     model.eval()
     if loop.is_main:
-        save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, {"model": model.config.to_json()})
+        save_weights(weights_folder, WEIGHTS_NAME, model.state_dict(), loop.step, description)
     return model

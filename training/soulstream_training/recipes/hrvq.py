@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
+from soulstream_engine.errors import ConfigError
 from soulstream_training.data.guard import check_apart, learned_from
 from soulstream_training.data.store import read_index
 from soulstream_training.losses.tokenizer import TokenizerLossWeights, tokenizer_loss
@@ -33,6 +34,9 @@ WEIGHTS_NAME = "hrvq"
 
 BEST_BY = "mpjpe_body_mm"
 """Number of the validation that says which weights to keep as the best."""
+
+MIN_ROWS = 24
+"""Shorter stretches are neither learned from nor measured on. Source: ours; less than a second."""
 
 Kind = Literal["hrvq", "rvq", "rvq18", "vq512", "vq1024"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -166,8 +170,7 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
 
 def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch], list[F32], list[F32]]:
     """Stretches to learn from, held-out rows as danced, and held-out rows bent to their renderings."""
-    whole = recipe.face_space != "body"
-    stretches = partial(clip_stretches, min_rows=24, whole=whole, rule_weight=recipe.rule_weight)
+    stretches = partial(clip_stretches, min_rows=MIN_ROWS, columns=recipe.face_space, rule_weight=recipe.rule_weight)
     clips = [c for c in load_clips(store, recipe.splits) if not recipe.formats or c.entry.format in recipe.formats]
     train = [s for clip in clips for s in stretches(clip, with_mirror=True)]
     train += [
@@ -176,6 +179,10 @@ def material(recipe: HrvqRecipe, store: Path, music: Path) -> tuple[list[Stretch
         for stretch in stretches(clip, with_mirror=True)
     ]
     held_out = [s.rows for clip in load_clips(store, ("val",)) for s in stretches(clip, with_mirror=False)]
+    for what, found in (("to learn from", train), ("of the validation split", held_out)):
+        if not found:
+            message = f"No clip {what} has a clean stretch of {MIN_ROWS} rows."
+            raise ConfigError("STRETCHES_EMPTY", message, "Prepare longer clips.")
     if not recipe.bent_motion:
         return train, held_out, held_out
     bent = [stretch for split in recipe.splits for stretch in bent_stretches(store, music, split)]

@@ -9,6 +9,7 @@ Not for: anything a single model needs (that is its recipe), or GPUs (the recipe
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable
@@ -145,9 +146,21 @@ class Loop:
                 optimizer=self.optimizer,
                 generator=self.generator,
             )
+            self._check_data()
             self.best = extra.get(BEST_NAME)
             self.console.print(f"resuming {self.folder.name} at step {self.step}")
         self._agree()
+
+    def _check_data(self) -> None:
+        """Refuses to go on with a run of other data: its weights would say that they never saw the first."""
+        before = json.loads((self.folder / "last.json").read_text())["config"].get("trained_on")
+        now = self.description.get("trained_on")
+        if before is not None and before != now:
+            raise ConfigError(
+                "RUN_OF_OTHER_DATA",
+                f"The run in '{self.folder}' learned from other clips than those of this store.",
+                "Name another folder with --runs, or the store it began with.",
+            )
 
     @property
     def is_main(self) -> bool:

@@ -20,11 +20,15 @@ from torch import Tensor
 
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import representation
+from soulstream_engine.motion.faces import FACE_SPACES
 from soulstream_engine.motion.mirror import MIRROR_JOINTS, mirror_rows
 from soulstream_engine.motion.skeleton import CONTACT_JOINTS, NUM_BODY_JOINTS
 from soulstream_training.data.store import Clip, load_store
 
 F32 = NDArray[np.float32]
+
+MIRRORED_FACES = ("arkit52",)
+"""Face spaces whose mirror image is known."""
 
 RULE_WEIGHT = 0.1
 """Worth of hands and face that were made by rule. Source: ours; a rule is easy to learn and worth no more."""
@@ -63,7 +67,7 @@ def load_clips(folder: Path, splits: tuple[str, ...]) -> list[Clip]:
 
 
 def clip_stretches(
-    clip: Clip, *, with_mirror: bool, min_rows: int, whole: bool = False, rule_weight: float = RULE_WEIGHT
+    clip: Clip, *, with_mirror: bool, min_rows: int, columns: str = "body", rule_weight: float = RULE_WEIGHT
 ) -> list[Stretch]:
     """Features of the clean stretches of one clip that have at least ``min_rows`` rows.
 
@@ -71,21 +75,33 @@ def clip_stretches(
         clip: Of the store.
         with_mirror: Whether each stretch is followed by its mirror image.
         min_rows: Shorter stretches are left out.
-        whole: Hands and face too, not the body alone.
+        columns: ``body`` alone, body and hands (``none``), or these and a face of that space.
         rule_weight: What a frame of hands or face is worth that nobody captured.
 
     Returns:
-        The stretches; a clip is also cut where hands or face change from captured to made by rule.
+        The stretches; a clip is also cut where hands or face change from captured to made by rule. A face whose mirror
+        image is not known (FLAME's) is worth nothing in a mirror image.
+
+    Raises:
+        ConfigError: If the clip's face is of another space.
     """
     found = []
     entry = clip.entry
+    whole = columns != "body"
+    if columns in FACE_SPACES and entry.face_space != columns:
+        raise ConfigError(
+            "FACE_SPACE",
+            f"'{entry.clip_id}' has a face of the space '{entry.face_space}', the recipe asks for '{columns}'.",
+            "Set face_space alike in both recipes.",
+        )
     for first, last in _pieces(clip, whole):
         if last - first <= min_rows:
             continue
         frames = slice(first, last)
         if whole:
             joints = np.concatenate([clip.joint_wxyz[frames], clip.finger_wxyz[frames]], axis=1)
-            rows = representation.encode(clip.root_m[frames], joints, clip.face[frames])
+            face = clip.face[frames] if columns in FACE_SPACES else np.zeros((last - first, 0), np.float32)
+            rows = representation.encode(clip.root_m[frames], joints, face)
         else:
             rows = representation.encode_body(clip.root_m[frames], clip.joint_wxyz[frames])
         parts = np.where(clip.synthetic[first], rule_weight, 1.0)
@@ -93,9 +109,20 @@ def clip_stretches(
         plain = Stretch(entry.clip_id, entry.style, entry.split, False, first, rows, weight=weight)
         found.append(plain)
         if with_mirror:
-            other = column_weights(clip.captured[MIRROR_JOINTS], rows.shape[1], *parts.tolist())
-            found.append(replace(plain, is_mirrored=True, rows=mirror_rows(rows), weight=other))
+            hands, face_worth = parts.tolist()
+            other = column_weights(
+                clip.captured[MIRROR_JOINTS], rows.shape[1], hands, face_worth * (columns in MIRRORED_FACES)
+            )
+            found.append(replace(plain, is_mirrored=True, rows=_mirrored(rows, columns), weight=other))
     return found
+
+
+def _mirrored(rows: F32, columns: str) -> F32:
+    """Mirror image of rows; a face that has none is left as it is."""
+    if columns in ("body", *MIRRORED_FACES):
+        return mirror_rows(rows)
+    split = representation.FACE_START
+    return np.concatenate([mirror_rows(rows[:, :split]), rows[:, split:]], axis=1)
 
 
 def _pieces(clip: Clip, whole: bool) -> list[tuple[int, int]]:
@@ -142,6 +169,8 @@ def normalisation(stretches: Iterable[Stretch], feature_weight: float = 5.0) -> 
         Mean and deviation, [D] float32.
     """
     stretches = list(stretches)
+    if not stretches:
+        raise ConfigError("STRETCHES_EMPTY", "No clip has a stretch to learn from.", "Prepare longer clips.")
     size = stretches[0].rows.shape[1]
     count, total, square = np.zeros(size), np.zeros(size), np.zeros(size)
     for stretch in stretches:

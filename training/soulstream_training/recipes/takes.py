@@ -13,15 +13,15 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from soulstream_engine.clock import FPS
-from soulstream_engine.motion.mirror import mirror_rows
-from soulstream_engine.motion.representation import decode_joints, encode_body
+from soulstream_engine.motion.mirror import MIRROR_JOINTS, mirror_rows
+from soulstream_engine.motion.representation import BODY_DIM, decode_joints, encode_body
 from soulstream_training.data.drift import drifted_frames
 from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.data.music_index import MusicClip, load_music, load_negative, read_music_index, read_negatives
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
 
-from .motion_rows import Stretch, clip_stretches
+from .motion_rows import Stretch, clip_stretches, column_weights
 from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
@@ -84,17 +84,25 @@ def bent_stretches(store_dir: Path, music_dir: Path, split: str) -> list[Stretch
     """The bent motion of every rendering of a split, without its music: what the tokenizer meets.
 
     Raises:
-        ConfigError: If there are no renderings.
+        ConfigError: If the index of the renderings cannot be read.
     """
     clips = {clip.entry.clip_id: clip for clip in load_store(store_dir, (split,))}
     found = []
     for entry in read_music_index(music_dir):
         if entry.is_paired and entry.clip_id in clips:
             clip = clips[entry.clip_id]
-            found += [
-                Stretch(entry.clip_id, clip.entry.style, split, entry.is_mirrored, 0, take.rows, is_bent=True)
-                for take in _bent_takes(clip, load_music(music_dir, entry))
-            ]
+            captured = clip.captured[MIRROR_JOINTS] if entry.is_mirrored else clip.captured
+            plain = Stretch(
+                clip_id=entry.clip_id,
+                style=clip.entry.style,
+                split=split,
+                is_mirrored=entry.is_mirrored,
+                first_frame=0,
+                rows=np.zeros((0, BODY_DIM), np.float32),
+                is_bent=True,
+                weight=column_weights(captured, BODY_DIM),
+            )
+            found += [replace(plain, rows=take.rows) for take in _bent_takes(clip, load_music(music_dir, entry))]
     return found
 
 

@@ -91,7 +91,7 @@ def test_what_nobody_captured_is_worth_nothing_and_what_a_rule_made_is_worth_lit
     synthetic = np.ones((FRAMES, 2), np.bool_)
     synthetic[100:, 1] = False
     pieces = clip_stretches(
-        replace(clip, captured=captured, synthetic=synthetic), with_mirror=True, min_rows=24, whole=True
+        replace(clip, captured=captured, synthetic=synthetic), with_mirror=True, min_rows=24, columns="arkit52"
     )
     assert [(s.first_frame, s.is_mirrored) for s in pieces] == [(0, False), (0, True), (100, False), (100, True)]
     first, mirrored, later, _ = pieces
@@ -115,3 +115,23 @@ def test_statistics_look_only_at_what_was_captured() -> None:
     mean, _ = normalisation([known, replace(unknown, weight=weight)])
     assert float(mean[4]) == pytest.approx(24.5)
     assert float(mean[70]) > 1e5
+
+
+def test_a_flame_face_has_no_mirror_image_and_another_space_is_refused(tmp_path: Path) -> None:
+    write_motion(tmp_path / "store")
+    clip = load_clips(tmp_path / "store", ("train",))[0]
+    flame = replace(
+        clip,
+        entry=replace(clip.entry, face_space="flame100"),
+        face=np.ones((FRAMES, 100), np.float32),
+        synthetic=np.zeros((FRAMES, 2), np.bool_),
+    )
+    plain, mirrored = clip_stretches(flame, with_mirror=True, min_rows=24, columns="flame100")
+    assert plain.rows.shape == mirrored.rows.shape == (FRAMES - 1, 723)
+    assert (plain.weight[623:] == 1).all()
+    assert (mirrored.weight[623:] == 0).all()
+    np.testing.assert_array_equal(mirrored.rows[:, :623], mirror_rows(plain.rows[:, :623]))
+    hands, _ = clip_stretches(flame, with_mirror=True, min_rows=24, columns="none")
+    assert hands.rows.shape == (FRAMES - 1, 623)
+    with pytest.raises(ConfigError, match=r"'clip_0' has a face of the space 'flame100'.*'arkit52'"):
+        clip_stretches(flame, with_mirror=True, min_rows=24, columns="arkit52")

@@ -7,7 +7,8 @@ import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
 
 from soulstream_engine.motion.mirror import mirror_rows
-from soulstream_engine.motion.representation import encode_body
+from soulstream_engine.motion.representation import CONTACT, encode_body
+from soulstream_training.data.store import load_clip, read_index, save_clip
 from soulstream_training.recipes.takes import NEGATIVE_SHARE, UNPAIRED_SHARE, bent_stretches, danced, load_takes
 
 
@@ -87,3 +88,17 @@ def test_waiting_before_and_after_the_dance_is_left_out() -> None:
     assert 200 < kept.stop < 220
     assert danced(rows[:60]) == slice(0, 0)
     assert danced(rows[110:190]) == slice(0, 80)
+
+
+def test_what_nobody_captured_is_worth_nothing_when_bent_either(folders: tuple[Path, Path]) -> None:
+    store, music = folders
+    (entry,) = [e for e in read_index(store) if e.clip_id == "clip_0"]
+    clip = load_clip(store, entry)
+    captured = clip.captured.copy()
+    captured[10] = False  # left foot
+    save_clip(
+        store, "clip_0", root_m=clip.root_m, joint_wxyz=clip.joint_wxyz, segments=clip.segments, captured=captured
+    )
+    plain, mirrored = bent_stretches(store, music, "train")
+    assert plain.weight[CONTACT].tolist() == [1, 0, 1, 1]
+    assert mirrored.weight[CONTACT].tolist() == [1, 1, 1, 0]
