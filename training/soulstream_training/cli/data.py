@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import (
@@ -23,9 +24,15 @@ from soulstream_engine.clock import monotonic_ns
 from .common import DataOption, JsonOption, MusicOption, StoreOption, read_section
 from .table import table
 
+if TYPE_CHECKING:
+    from soulstream_training.data.music_dataset import MusicSet
+
 app = typer.Typer(no_args_is_help=True)
 app.command()(table)
 WorkersOption = typer.Option(os.cpu_count() or 1, min=1, help="Processes.", show_default="one a core")
+DrumsOption = typer.Option(
+    None, "--drums", help="Folder with the drum takes (groove-midi).", show_default="the data folder"
+)
 
 
 def peak_mb() -> int:
@@ -39,6 +46,14 @@ def _progress() -> Progress:
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
 
 
+def _tell_music(made: MusicSet) -> None:
+    """What music was made without, and the clips that got none because something failed, once each."""
+    if made.note:
+        console.print(made.note, markup=False)
+    for clip_id, reason in {entry.clip_id: entry.reason for entry in reversed(made.failed)}.items():
+        console.print(f"without music: {clip_id}: {reason}", markup=False)
+
+
 @app.command()
 def prepare(
     config: Path = typer.Argument(
@@ -47,6 +62,7 @@ def prepare(
     data: Path = DataOption,
     store: Path = StoreOption,
     music: Path = MusicOption,
+    drums: Path | None = DrumsOption,
     workers: int = WorkersOption,
     with_music: bool = typer.Option(True, "--with-music/--motion-only", help="Make the recipe's renderings of music."),
     as_json: bool = JsonOption,
@@ -72,14 +88,20 @@ def prepare(
     seconds = (monotonic_ns() - started_ns) / 1e9
     for item in prepared.left_out:
         console.print(f"left out: {item.clip_id}: {item.reason}", markup=False)
+    for note in prepared.notes:
+        console.print(note, markup=False)
     if hand_library(data).note:
         console.print(hand_library(data).note, markup=False)
+    failed = 0
     if recipe.renderings and with_music:
         with _progress() as progress:
-            build_music_dataset(store, data, music, recipe.renderings, workers, progress)
+            made = build_music_dataset(store, data, music, recipe.renderings, workers, progress, drums)
+        failed = len(made.failed)
+        _tell_music(made)
     numbers = {
         "clips": len(prepared.entries),
         "left_out": len(prepared.left_out),
+        "failed": failed,
         "seconds_taken": round(seconds, 1),
         "clips_per_s": round(prepared.read / seconds, 2),
         "peak_mb": peak_mb(),
@@ -99,11 +121,14 @@ def music(
     data: Path = DataOption,
     store: Path = StoreOption,
     out: Path = MusicOption,
+    drums: Path | None = DrumsOption,
     renderings: int = typer.Option(12, min=1, help="Renderings of each clip, every second one for its mirror image."),
     workers: int = WorkersOption,
     as_json: bool = JsonOption,
 ) -> None:
     """Make music that fits the motion, and keep what the engine hears of it. Finished renderings are kept.
+
+    A clip whose music fails is named with its reason, and the rest of the set goes on; the next run tries it again.
 
     Needs FluidSynth with a General MIDI sound font, MMA and eSpeak (Debian: fluidsynth, fluid-soundfont-gm, mma,
     espeak-ng).
@@ -112,11 +137,13 @@ def music(
     from soulstream_training.data.summary import paired_hours, pairing_by_class
 
     with _progress() as progress:
-        made = build_music_dataset(store, data, out, renderings, workers, progress)
+        made = build_music_dataset(store, data, out, renderings, workers, progress, drums)
+    _tell_music(made)
     paired = [entry for entry in made.renderings if entry.is_paired]
     numbers = {
         "renderings": len(made.renderings),
         "paired": len(paired),
+        "failed": len(made.failed),
         "hours_paired": round(paired_hours(paired), 2),
         "styles": len({entry.music_style for entry in paired}),
         "negatives": len(made.negatives),

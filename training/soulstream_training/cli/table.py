@@ -55,14 +55,15 @@ def table(
 
     Example:
       soulstream-train data table aist/motions --format aist++ --music aist/music --out aist/clips.csv
-      echo 'table = "clips.csv"' > aist/data.toml
-      soulstream-train data prepare aist/data.toml --data aist --store .cache/aist
+      soulstream-train data prepare training/configs/data_own.toml --data aist --store .cache/my --music .cache/my_music
     """
+    from soulstream_training.data.clip_names import shown_reason
     from soulstream_training.data.clip_table import build_table, write_table
 
     target = folder / "clips.csv" if out is None else out
     if target.exists() and not force:
         raise ConfigError("TABLE_EXISTS", f"'{target}' is there already.", "Give another --out, or --force.")
+    parts = _numbers(shares)
     with Progress(console=console) as progress:
         task = progress.add_task("Reading recordings", total=None)
         built = build_table(
@@ -75,13 +76,13 @@ def table(
             is_sliced=slices,
             unit_cm=unit_cm,
             up_axis=up_axis,
-            shares=_numbers(shares),
+            shares=parts,
             seed=seed,
             on_file=lambda done, total: progress.update(task, completed=done, total=total),
         )
     write_table(target, built.rows)
     for path, reason in built.left_out:
-        say(f"left out: {path}: {reason}")
+        say(f"left out: {shown_reason(path, reason)}")
     console.print(_counts(built.rows))
     splits = Counter(row.split for row in built.rows)
     paired = sum(row.music is not None for row in built.rows)

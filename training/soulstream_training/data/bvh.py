@@ -28,6 +28,9 @@ MAX_DEPTH = 64
 MIN_FRAME_S, MAX_FRAME_S = 0.001, 1.0
 """Range of the time between frames, as in the clip table."""
 
+MAX_VALUE = 1e6
+"""Largest offset, position or angle in units of the file, 10 km of centimetres; beyond, the file is damaged (ours)."""
+
 TIP_SUFFIX = "_end"
 """End Sites are kept as joints that turn with their parent, named after it with this suffix."""
 
@@ -74,7 +77,8 @@ def read_bvh(path: Path, *, unit_m: float, up_axis: str) -> Recording:
         The recording; End Sites are its joints ``<parent>_end``.
 
     Raises:
-        MotionFileError: On any deviation from the format, more than 512 joints, 1,000,000 frames or 100 MB.
+        MotionFileError: On any deviation from the format, a value beyond ``MAX_VALUE``, more than 512 joints,
+            1,000,000 frames or 100 MB.
         ValueError: If ``unit_m`` is not a positive number.
     """
     if not 0 < unit_m < math.inf:
@@ -125,7 +129,7 @@ def _read_hierarchy(path: Path, lines: Iterator[tuple[int, list[str]]]) -> _Hier
             joint = found.joints[stack[-1]]
             if joint.offset is not None:
                 raise refuse(path, number, f"joint '{joint.name[:40]}' has a second OFFSET.")
-            joint.offset = parse_numbers(path, number, words[1:], 3)
+            joint.offset = _bounded(path, number, words[1:], 3)
         elif key == "CHANNELS":
             _add_channels(path, number, words, found, found.joints[stack[-1]])
         elif key == "}":
@@ -134,6 +138,15 @@ def _read_hierarchy(path: Path, lines: Iterator[tuple[int, list[str]]]) -> _Hier
         else:
             raise refuse(path, number, f"unknown key '{key[:40]}'.")
     raise refuse(path, number, f"ends after {len(found.joints)} joints without MOTION: the file is cut off.")
+
+
+def _bounded(path: Path, number: int, words: list[str], count: int) -> tuple[float, ...]:
+    """Numbers within ``MAX_VALUE``."""
+    values = parse_numbers(path, number, words, count)
+    if values and max(map(abs, values)) > MAX_VALUE:
+        word = next(word for word, value in zip(words, values, strict=True) if abs(value) > MAX_VALUE)
+        raise refuse(path, number, f"'{word[:40]}' is beyond {MAX_VALUE:.0f}.")
+    return values
 
 
 def _want(path: Path, number: int, words: list[str], count: int) -> None:
@@ -198,7 +211,7 @@ def _read_motion(path: Path, lines: Iterator[tuple[int, list[str]]], num_channel
     for number, words in lines:
         if len(frames) >= num_frames:
             raise refuse(path, number, f"goes on after the {num_frames} frames that it announced.")
-        frames.append(parse_numbers(path, number, words, num_channels))
+        frames.append(_bounded(path, number, words, num_channels))
     if len(frames) < num_frames:
         raise refuse(path, number, f"ends after {len(frames)} of {num_frames} frames: the file is cut off.")
     return np.asarray(frames, dtype=np.float64).reshape(num_frames, num_channels), 1.0 / seconds

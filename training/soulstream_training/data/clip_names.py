@@ -2,7 +2,8 @@
 
 AIST++: ``gBR_sBM_cAll_d04_mBR0_ch01`` is genre, situation, camera, dancer, music, choreography. FineDance: ``001`` is
 the song, ``M001`` its mirror image, ``001z@005`` a slice of it. Others: the name is song and take; where names end in
-the number of a slice it is cut off, because slices of one take overlap. Not for motion or music (``clip_table``).
+the number of a slice it is cut off, because slices of one take overlap. Also how names are
+written into a table. Not for motion or music (``clip_table``).
 Letters: none.
 
 The basic choreographies of AIST++ are danced to every song of their genre. They do not tie clips together, or a genre
@@ -101,6 +102,29 @@ def one_line(text: str) -> str:
     """A text on one line of at most 60 letters, or nothing if it cannot be printed."""
     line = " ".join(text.split())[:60]
     return line if line.isprintable() else ""
+
+
+def safe_id(text: str) -> str:
+    """A text as the id of a clip may be: other letters become '_'."""
+    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in text).lstrip(".") or "clip"
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """A path in a folder for people, whatever is in it."""
+    text = path.relative_to(root).as_posix()
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def shown_reason(path: str, reason: str) -> str:
+    """A path and why it is left out, without the name twice where the reason begins with it."""
+    name = path.rpartition("/")[2]
+    return f"{path}{reason.removeprefix(name)}" if reason.startswith(f"{name}:") else f"{path}: {reason}"
+
+
+def is_table_name(relative: Path) -> bool:
+    """Whether a path comes back from a table as it was."""
+    text = relative.as_posix()
+    return text == text.strip() and text.isprintable()
 
 
 def _read_text(path: Path) -> str:

@@ -25,14 +25,21 @@ from soulstream_training.data.clip_names import (
     IGNORE_LIST,
     SLICED_FORMATS,
     NameFacts,
+    is_table_name,
     one_line,
     parse_name,
     read_genre,
     read_ignored,
+    safe_id,
+    shown_path,
+    shown_reason,
 )
 from soulstream_training.data.clips import MAX_ROWS, ClipRow
+from soulstream_training.data.named_source import NamedSource
 from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion
-from soulstream_training.data.splits import DEFAULT_SHARES, SplitItem, assign_splits
+from soulstream_training.data.resample import whole_rate
+from soulstream_training.data.sources import best_map
+from soulstream_training.data.splits import DEFAULT_SHARES, SplitItem, assign_splits, read_shares
 
 BVH = "bvh"
 ENDINGS: dict[str, tuple[str, ...]] = {
@@ -116,6 +123,7 @@ def build_table(
             no file can be read, there are more than ``MAX_FILES``, or the clips cannot be divided.
     """
     _check_settings(format, fps, unit_cm, up_axis)
+    read_shares(shares)
     root = _folder(folder)
     data = root if data_dir is None else _folder(data_dir)
     music_root = None if music_dir is None else _folder(music_dir)
@@ -124,7 +132,7 @@ def build_table(
             message = f"'{inner}' is not inside '{data}', where the table is to lie."
             raise ConfigError("TABLE_OUTSIDE", message, "Write the table (--out) to a folder that holds both.")
     files, unusable = _find(root, ENDINGS[format])
-    stems = Counter(_safe(_stem(path, format)).casefold() for path in files)
+    stems = Counter(safe_id(_stem(path, format)).casefold() for path in files)
     builder = _Builder(
         root=root,
         data_dir=data,
@@ -139,12 +147,12 @@ def build_table(
         shared_names=frozenset(stem for stem, times in stems.items() if times > 1),
         ignored=read_ignored(root) if format == "aist++" else frozenset(),
     )
-    left_out = [(_shown(path, root), reason) for path, reason in unusable]
+    left_out = [(shown_path(path, root), reason) for path, reason in unusable]
     for number, path in enumerate(files, 1):
         try:
             builder.add(path)
         except MotionFileError as error:
-            left_out.append((_shown(path, root), str(error)))
+            left_out.append((shown_path(path, root), str(error)))
         if on_file:
             on_file(number, len(files))
     if not builder.rows:
@@ -200,8 +208,8 @@ class _Builder:
     def add(self, path: Path) -> None:
         """Adds a line for each dancer of a file; a file that is refused leaves no trace."""
         stem = _stem(path, self.format)
-        if not _is_name(path.relative_to(self.data_dir)):
-            message = f"'{_shown(path, self.root)}' is no name for a table."
+        if not is_table_name(path.relative_to(self.data_dir)):
+            message = f"'{shown_path(path, self.root)}' is no name for a table."
             raise MotionFileError("MOTION_NAME_UNUSABLE", message, "Rename the file.")
         if stem in self.ignored:
             raise refuse(path, 0, f"is on the publisher's {IGNORE_LIST}.", "Take it off the list to use it.")
@@ -250,7 +258,8 @@ class _Builder:
         """Frames and rate of each dancer."""
         if self.format == BVH:
             recording = read_bvh(path, unit_m=self.unit_m, up_axis=self.up_axis)
-            return [(len(recording.position_m), recording.fps if self.fps is None else self.fps)]
+            NamedSource(recording, best_map(recording)).check_arms()
+            return [(len(recording.position_m), whole_rate(recording.fps) if self.fps is None else self.fps)]
         return [(len(motion.root_m), motion.fps) for motion in read_model_motion(path, self.format, fps=self.fps)]
 
     def _facts(self, path: Path, stem: str) -> NameFacts:
@@ -262,9 +271,9 @@ class _Builder:
 
     def _names(self, path: Path, stem: str, num_dancers: int) -> list[str]:
         """New ids, one a dancer: the name of the file, with its folders if others are called the same."""
-        name = _safe(stem)
+        name = safe_id(stem)
         if name.casefold() in self.shared_names:
-            name = _safe("-".join((*path.relative_to(self.root).parts[:-1], stem)))
+            name = safe_id("-".join((*path.relative_to(self.root).parts[:-1], stem)))
         for number in count(1):
             base = f"{name}-{number}" if number > 1 else name
             names = [base] if num_dancers == 1 else [f"{base}.{dancer}" for dancer in range(1, num_dancers + 1)]
@@ -344,7 +353,7 @@ def _index_music(root: Path, data_dir: Path) -> dict[str, list[Path]]:
     """Sound files by their name without ending, in small letters; those that a table cannot hold are passed over."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in _find(root, MUSIC_ENDINGS)[0]:
-        if _is_name(path.relative_to(data_dir)):
+        if is_table_name(path.relative_to(data_dir)):
             found[path.stem.casefold()].append(path)
     return found
 
@@ -354,26 +363,9 @@ def _stem(path: Path, format: str) -> str:
     return path.name[: -len(ending)]
 
 
-def _safe(text: str) -> str:
-    """A text as an id may be: other letters become '_'."""
-    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in text).lstrip(".") or "clip"
-
-
-def _shown(path: Path, root: Path) -> str:
-    """A path for people, whatever is in it."""
-    text = path.relative_to(root).as_posix()
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
-def _is_name(relative: Path) -> bool:
-    """Whether a path comes back from a table as it was."""
-    text = relative.as_posix()
-    return text == text.strip() and text.isprintable()
-
-
 def _nothing(folder: Path, format: str, left_out: list[tuple[str, str]]) -> ConfigError:
     if left_out:
-        message = f"None of {len(left_out)} files of '{folder}' can be used; the first: {': '.join(left_out[0])}"
+        message = f"None of {len(left_out)} files of '{folder}' can be used; the first: {shown_reason(*left_out[0])}"
         return ConfigError("TABLE_EMPTY", message, "Check --format and --fps.")
     message = f"'{folder}' holds no file of format '{format}' ({', '.join(ENDINGS[format])})."
     return ConfigError("TABLE_EMPTY", message, "Check the folder and --format.")

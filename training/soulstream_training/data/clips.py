@@ -38,7 +38,7 @@ class ClipRow:
         split: ``train``, ``val``, ``test`` or ``aux`` (motion prior only).
         pairing_class: How it may be paired with music: ``A`` sure tempo, ``B`` beats only, ``C`` free, ``real`` danced
             to ``music``, ``none``.
-        tempo_bpm: Tempo known from the motion, beats a minute; trustworthy for class A only.
+        tempo_bpm: Tempo known from the motion, beats a minute; trustworthy for class A only, which needs it.
         partner_id: Other dancer of the same take, or empty.
         performer: Performer label.
         style: Style label.
@@ -95,7 +95,7 @@ def read_clips(path: Path) -> ClipTable:
     """
     refused: list[tuple[str, str]] = []
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = _COLUMNS - set(reader.fieldnames or ())
             if missing:
@@ -163,6 +163,8 @@ class _Record:
         kind = self._choice("pairing_class", PAIRING_CLASSES)
         if kind == "real" and not self._text("music"):
             raise self._refuse("pairing_class", "needs the column music")
+        if kind == "A" and not tempo:
+            raise self._refuse("tempo_bpm", "is needed by class A")
         return ClipRow(
             clip_id=self._identifier(),
             path=self._relative("path"),

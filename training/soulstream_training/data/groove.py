@@ -57,6 +57,16 @@ class _Take:
     num_beats: float
 
 
+def has_takes(data_dir: Path) -> bool:
+    """Whether the drum takes are there: without them, bands play drums of their own."""
+    return all(path.is_file() for path in _files_of(data_dir))
+
+
+def _files_of(data_dir: Path) -> tuple[Path, Path]:
+    """Archive and list of the takes."""
+    return data_dir / "groove-midi" / "groove.tar.gz", data_dir / "groove-midi" / "info.csv"
+
+
 class GrooveLibrary:
     """The takes in common time that are long enough to repeat.
 
@@ -69,8 +79,7 @@ class GrooveLibrary:
     """
 
     def __init__(self, data_dir: Path, split: str = "train") -> None:
-        folder = data_dir / "groove-midi"
-        archive, table = folder / "groove.tar.gz", folder / "info.csv"
+        archive, table = _files_of(data_dir)
         for path in (archive, table):
             if not path.is_file():
                 raise ConfigError(

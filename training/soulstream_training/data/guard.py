@@ -1,8 +1,9 @@
 """Keeps what a model learned from apart from what it, or a model beside it, is judged on.
 
-Weights carry a list of what they were trained on: recordings by their hash, takes by their dancers, songs by their
-file. A judge that has seen the motion it is to judge, the retrieval model for one, flatters it; so does a tokenizer
-measured on a partner of a dancer it knows. Not for splits of one store (``summary.find_leaks``).
+Weights carry a list of what they were trained on: recordings and songs by what their files hold, however they are
+called and were prepared, takes by a name that all who dance together share. A judge that has seen the motion it is to
+judge, the retrieval model for one, flatters it; so does a tokenizer measured on a partner of a dancer it knows. Not for
+splits of one store (``summary.find_leaks``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,19 @@ def learned_from(entries: Iterable[ClipEntry]) -> dict[str, list[str]]:
     return {kind: sorted(keys) for kind, keys in found.items()}
 
 
+def united(*learned: Learned) -> dict[str, list[str]]:
+    """What weights say that were trained more than once, or on what other weights gave.
+
+    Args:
+        learned: One list for each training.
+
+    Returns:
+        All of them together.
+    """
+    kinds = {kind for item in learned for kind in item}
+    return {kind: sorted({key for item in learned for key in item.get(kind, ())}) for kind in sorted(kinds)}
+
+
 def check_apart(learned: Learned, judged: Iterable[ClipEntry], what: str) -> None:
     """Refuses to judge a model on what it, or its judge, was trained on.
 
@@ -49,8 +63,7 @@ def check_apart(learned: Learned, judged: Iterable[ClipEntry], what: str) -> Non
     shared = [
         f"{entry.clip_id} ({kind.removesuffix('s')})"
         for entry in judged
-        for kind, key in _keys(entry)
-        if key in known.get(kind, ())
+        for kind in dict.fromkeys(kind for kind, key in _keys(entry) if key in known.get(kind, ()))
     ]
     if shared:
         shown = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
@@ -62,10 +75,23 @@ def check_apart(learned: Learned, judged: Iterable[ClipEntry], what: str) -> Non
 
 
 def _keys(entry: ClipEntry) -> list[tuple[str, str]]:
-    """What a clip shares with others: its recording, its take if it has a partner, its song if there is one."""
-    keys = [("recordings", entry.input_hash[:_HASH_LETTERS])]
-    if entry.partner_id:
-        keys.append(("takes", "+".join(sorted((entry.clip_id, entry.partner_id)))))
-    if entry.music:
-        keys.append(("songs", entry.music))
-    return keys
+    """What a clip shares with others: its recording, its take if it has a partner, its song if there is one.
+
+    Stores and weights from before content was hashed know recordings by what the clip was made from, takes by two
+    dancers and songs by their path; these keys are kept, so that they still meet.
+    """
+    pair = "+".join(sorted((entry.clip_id, entry.partner_id))) if entry.partner_id else ""
+    keys = [
+        ("recordings", _short(entry.recording)),
+        ("recordings", entry.input_hash[:_HASH_LETTERS]),
+        ("takes", entry.take),
+        ("takes", pair),
+        ("songs", entry.song[:_HASH_LETTERS] or entry.music),
+    ]
+    return [(kind, key) for kind, key in keys if key]
+
+
+def _short(recording: str) -> str:
+    """A recording's hash with fewer letters, and its dancer."""
+    content, dot, dancer = recording.partition(".")
+    return content[:_HASH_LETTERS] + dot + dancer

@@ -25,7 +25,7 @@ from soulstream_training.data.clips import ClipRow
 from soulstream_training.data.hand_library import HandLibrary
 from soulstream_training.data.kinematic_beats import kinematic_beats, mean_speed
 from soulstream_training.data.live_link_csv import read_live_link
-from soulstream_training.data.resample import low_pass, source_times
+from soulstream_training.data.resample import low_pass, source_times, whole_rate
 from soulstream_training.data.sources import Source
 from soulstream_training.data.synthetic_face import make_face
 from soulstream_training.data.synthetic_hands import make_hands
@@ -110,6 +110,22 @@ def complete(
     return HandsAndFace(fingers, made, synthetic, hands_are, face_is)
 
 
+def unused_face(row: ClipRow, source: Source, face_space: str) -> str:
+    """The space of a face that came with the motion and does not fit the set; the body is used without it.
+
+    Args:
+        row: The clip; a face that it names itself goes before and has to fit.
+        source: What was read of it.
+        face_space: Of the set.
+
+    Returns:
+        The space, or empty if there is no such face.
+    """
+    has_own = row.face is not None or source.face is None
+    fits = source.face_space == face_space or (source.face_space, face_space) == ("flame103", "flame100")
+    return "" if has_own or fits else source.face_space
+
+
 def face_at_30(data_dir: Path, row: ClipRow, source: Source, face_space: str) -> NDArray[np.float32] | None:
     """The captured face of a clip at 30 fps: a recording of its own goes before what the motion file holds.
 
@@ -120,12 +136,14 @@ def face_at_30(data_dir: Path, row: ClipRow, source: Source, face_space: str) ->
         face_space: Of ``flame103`` faces, ``flame100`` takes the expressions without the jaw, as the paper does.
 
     Returns:
-        [M, F] float32 from the clip's first frame on, or ``None`` without a captured face.
+        [M, F] float32 from the clip's first frame on, or ``None`` without a captured face that fits.
 
     Raises:
         MotionFileError: If the recording of the face cannot be used.
     """
     values, fps = source.face, row.true_fps
+    if unused_face(row, source, face_space):
+        return None
     if row.face is not None:
         take = read_live_link(data_dir / row.face)
         values, fps = take.values, take.fps
@@ -133,6 +151,7 @@ def face_at_30(data_dir: Path, row: ClipRow, source: Source, face_space: str) ->
         values = values[:, :100]
     if values is None:
         return None
+    fps = whole_rate(fps)
     at = source_times(len(values), fps)
     smooth = low_pass(values, fps) if fps > FPS else values
     return np.stack([np.interp(at, np.arange(len(smooth)), column) for column in smooth.T], axis=1).astype(np.float32)

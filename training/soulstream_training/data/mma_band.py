@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ import numpy as np
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data.groove import BEATS_A_BAR
 from soulstream_training.data.music_style import CHORDS, DRUM_CHANNEL, Note, Style
+from soulstream_training.data.programs import run_program
 
 MIN_SECTION_BARS = 8
 """Bars of a section at least: one groove, one progression, and a fill in its last bar."""
@@ -145,16 +145,8 @@ def run_mma(song: str, folder: Path) -> Path:
     settings.touch()
     command = [program, "-w", "-i", str(settings), "-m", str(MAX_BARS), "-f", str(midi), str(source)]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONHASHSEED": "0"}
-    result = subprocess.run(  # noqa: S603 - our own arguments
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if result.returncode != 0 or not midi.is_file():
-        said = " ".join((result.stdout + result.stderr).split())
-        raise ConfigError(
-            "MMA_FAILED",
-            f"mma ended with status {result.returncode}: {said[-200:]}",
-            "Its library may be another one; 21.09 is known to work: apt-get install --reinstall mma",
-        )
+    remedy = "Its library may be another one; 21.09 is known to work: apt-get install --reinstall mma"
+    run_program(command, midi, code="MMA", remedy=remedy, folder=folder, environment=environment)
     return midi
 
 

@@ -1,7 +1,8 @@
 """Music for the motion store: several renderings of every paired clip, each with music of its own, and sounds without.
 
 Every second rendering is for the mirror image of the clip; no sound is danced to twice. Sounds without music, to which
-nobody dances, make up a small share. Not for: one rendering (``rendering``), reading the folder (``music_index``).
+nobody dances, make up a small share. A rendering that fails is left out with its reason, and the rest of the set goes
+on. Not for: one rendering (``rendering``), reading the folder (``music_index``).
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import multiprocessing
-import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,19 +22,24 @@ from rich.progress import Progress
 
 import soulstream_engine.features as feature_code
 from soulstream_engine.clock import FPS
-from soulstream_training.data.groove import GrooveLibrary
+from soulstream_engine.errors import ConfigError, SoulstreamError
+from soulstream_training.data.atomic import write_npz
+from soulstream_training.data.groove import GrooveLibrary, has_takes
 from soulstream_training.data.mma_band import find_mma
 from soulstream_training.data.music_index import (
     INDEX_NAME,
+    NEGATIVE_SHARE,
     MusicEntry,
     NegativeEntry,
+    note_done,
     read_music_index,
     read_negatives,
     write_music_index,
 )
 from soulstream_training.data.music_render import find_synthesiser
-from soulstream_training.data.negatives import NEGATIVE_KINDS, negative_example
+from soulstream_training.data.negatives import NEGATIVE_KINDS, find_speaker, negative_example
 from soulstream_training.data.rendering import make_real, make_rendering
+from soulstream_training.data.store import INDEX_NAME as STORE_INDEX_NAME
 from soulstream_training.data.store import ClipEntry, load_clip, read_index
 
 MUSIC_VERSION = "5"
@@ -44,31 +50,39 @@ SPLITS = ("train", "val")
 
 PAIRED_CLASSES = ("A", "B", "real")
 
-NEGATIVE_SHARE = 0.07
-"""Share of sounds without music. Source: shared data notes, 5 to 10 %."""
-
 NEGATIVE_S = 40.0
-WRITE_EVERY = 20
-"""Renderings after which the index is written; a stopped run makes at most so many again."""
 
+_OURS = re.compile(r".+\.\d+\.(npz|npz\.partial|partial)")
 _J = TypeVar("_J")
 _M = TypeVar("_M")
 
 
 @dataclass(frozen=True, slots=True)
 class MusicSet:
-    """What a music folder holds: ``renderings`` in the order of the store, and ``negatives``, sounds without music."""
+    """What a music folder holds for a store.
+
+    ``renderings``: those asked for now, the first of every clip in the order of the store, then the second and so on,
+    and then others that were made before. ``negatives``: sounds without music. ``note``: what a user has to know of it
+    as a whole, or empty.
+    """
 
     renderings: list[MusicEntry]
     negatives: list[NegativeEntry]
+    note: str = ""
+
+    @property
+    def failed(self) -> list[MusicEntry]:
+        """Renderings that could not be made, each with its reason; the next run tries them again."""
+        return [entry for entry in self.renderings if entry.is_failed]
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What a worker needs to make one rendering."""
+    """What a worker needs to make one rendering; ``drums_dir`` is ``None`` where there are no drum takes."""
 
     store_dir: Path
     data_dir: Path
+    drums_dir: Path | None
     out_dir: Path
     clip: ClipEntry
     entry: MusicEntry
@@ -89,74 +103,111 @@ def build_music_dataset(
     renderings: int = 12,
     workers: int = 1,
     progress: Progress | None = None,
+    drums_dir: Path | None = None,
 ) -> MusicSet:
     """Makes the renderings that are missing or out of date.
 
     Args:
         store_dir: Motion store.
-        data_dir: Shared data, for the drum takes and for the recordings that clips were danced to.
-        out_dir: Folder to write; created if missing. The index is written every few renderings, so a stopped run goes
-            on where it was.
+        data_dir: Folder with the recordings that clips were danced to.
+        out_dir: Folder to write; created if missing. Every rendering is noted as it is done, so a stopped run goes on
+            where it was. Renderings of clips that the store does not have stay as they are.
         renderings: Renderings of each clip of the splits ``train`` and ``val`` that can be paired; every second one is
             for its mirror image.
         workers: Processes; 1 works in this process.
         progress: Progress display to report to.
+        drums_dir: Folder with the drum takes, ``data_dir`` if ``None``. If it has none, bands play drums of their own,
+            and the note says so.
 
     Returns:
-        All entries.
+        All entries of the store's clips.
 
     Raises:
-        ConfigError: If FluidSynth, MMA, eSpeak, the drum takes or the store are missing.
+        ConfigError: If FluidSynth, MMA, eSpeak or the store are missing, or the folder holds music of another store.
         ValueError: If ``renderings`` or ``workers`` is less than 1.
     """
     if renderings < 1 or workers < 1:
         raise ValueError(f"{renderings} renderings by {workers} workers: both must be at least 1")
-    clips = [e for e in read_index(store_dir) if e.pairing_class in PAIRED_CLASSES and e.split in SPLITS]
-    if any(clip.pairing_class != "real" for clip in clips):
+    in_store = read_index(store_dir)
+    clips = {e.clip_id: e for e in in_store if e.pairing_class in PAIRED_CLASSES and e.split in SPLITS}
+    is_made_up = any(clip.pairing_class != "real" for clip in clips.values())
+    if is_made_up:
         find_synthesiser()
         find_mma()
-    out_dir.mkdir(parents=True, exist_ok=True)
-    has_index = (out_dir / INDEX_NAME).is_file()
-    made = {entry.name: entry for entry in read_music_index(out_dir)} if has_index else {}
-    quiet = {entry.name: entry for entry in read_negatives(out_dir)} if has_index else {}
+    if clips:
+        find_speaker()
+    made, quiet = _read_folder(out_dir, store_dir, {entry.clip_id for entry in in_store})
+    takes = drums_dir or data_dir
+    found = takes if has_takes(takes) else None
     code = code_hash()
+    facts = {clip.clip_id: _facts(clip, data_dir, found is not None, code) for clip in clips.values()}
     jobs = [
-        _Job(store_dir, data_dir, out_dir, clip, _planned(clip, rendering, code))
-        for rendering in range(renderings)
-        for clip in clips
+        _Job(store_dir, data_dir, found, out_dir, clip, _planned(clip, number, facts[clip.clip_id]))
+        for number in range(renderings)
+        for clip in clips.values()
     ]
-    kept = {name: entry for name, entry in made.items() if _is_there(out_dir, entry)}
-    todo = [job for job in jobs if getattr(kept.get(job.entry.name), "key", "") != job.entry.key]
-    entries = {job.entry.name: kept[job.entry.name] for job in jobs if job not in todo}
-    task = progress.add_task("Rendering music", total=len(jobs), completed=len(entries)) if progress else None
-
-    def write(negatives: Sequence[NegativeEntry]) -> None:
-        write_music_index(out_dir, [entries[j.entry.name] for j in jobs if j.entry.name in entries], negatives)
-
-    for number, entry in enumerate(_run(_make, todo, workers)):
+    others = [entry for entry in made if entry.clip_id not in {clip.clip_id for clip in in_store}]
+    entries = {
+        entry.name: entry
+        for entry in made
+        if entry.clip_id in clips
+        and entry.key == _planned(clips[entry.clip_id], entry.rendering, facts[entry.clip_id]).key
+        and _is_there(out_dir, entry)
+    }
+    todo = [job for job in jobs if job.entry.name not in entries]
+    write_music_index(out_dir, [*entries.values(), *others], quiet)
+    total = len(jobs)
+    task = progress.add_task("Rendering music", total=total, completed=total - len(todo)) if progress else None
+    for entry in _run(_attempt, todo, workers):
         entries[entry.name] = entry
-        if number % WRITE_EVERY == 0:
-            write(list(quiet.values()))
+        note_done(out_dir, entry)
         if progress and task is not None:
             progress.advance(task)
-    planned = _plan_negatives(out_dir, list(entries.values()), code)
-    done = {j.entry.name: j.entry for j in planned if quiet.get(j.entry.name) == j.entry and _npz(j).is_file()}
-    write(list(done.values()))
-    rest = [job for job in planned if job.entry.name not in done]
-    task = progress.add_task("Sounds without music", total=len(planned), completed=len(done)) if progress else None
-    for negative in _run(_make_negative, rest, workers):
-        done[negative.name] = negative
-        if progress and task is not None:
-            progress.advance(task)
-    write(list(done.values()))
-    return MusicSet([entries[job.entry.name] for job in jobs], list(done.values()))
+    first = [entries.pop(job.entry.name) for job in jobs]
+    own = [*first, *entries.values()]
+    negatives = _make_negatives(out_dir, _plan_negatives(own, code), quiet, workers, progress)
+    write_music_index(out_dir, [*own, *others], negatives)
+    _tidy(out_dir, [entry.name for entry in (*own, *others) if entry.is_paired] + [entry.name for entry in negatives])
+    no_takes = f"No drum takes in {takes}: bands play their own drums." if is_made_up and found is None else ""
+    return MusicSet(own, negatives, no_takes)
 
 
-def _planned(clip: ClipEntry, rendering: int, code: str) -> MusicEntry:
-    key = hashlib.sha256(f"{clip.input_hash}|{clip.music}|{rendering}|{code}".encode()).hexdigest()
+def _read_folder(out_dir: Path, store_dir: Path, clip_ids: set[str]) -> tuple[list[MusicEntry], list[NegativeEntry]]:
+    """What is in the folder already; refused if none of it belongs to the store."""
+    if (out_dir / STORE_INDEX_NAME).is_file():
+        message = f"'{out_dir}' holds a motion store, no music."
+        raise ConfigError("MUSIC_FOLDER_TAKEN", message, "Name another folder with --music.")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if not (out_dir / INDEX_NAME).is_file():
+        return [], []
+    made = read_music_index(out_dir)
+    theirs = {entry.clip_id for entry in made} - clip_ids
+    if theirs and len(theirs) == len({entry.clip_id for entry in made}):
+        count = len(theirs)
+        message = f"'{out_dir}' holds music of {count} clips, of which '{store_dir}' has none ({min(theirs)} ...)."
+        raise ConfigError("MUSIC_FOLDER_TAKEN", message, "Name another folder with --music, or empty this one.")
+    return made, read_negatives(out_dir)
+
+
+def _facts(clip: ClipEntry, data_dir: Path, with_takes: bool, code: str) -> str:
+    """Everything that the renderings of a clip depend on: its motion, its labels, its song or the drum takes, code."""
+    source = _hash_song(data_dir / clip.music) if clip.pairing_class == "real" else f"takes: {with_takes}"
+    labels = (clip.split, clip.pairing_class, clip.tempo_bpm, clip.style)
+    return repr((clip.input_hash, *labels, clip.music, source, code))
+
+
+def _hash_song(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""  # the rendering fails, and says why
+
+
+def _planned(clip: ClipEntry, rendering: int, facts: str) -> MusicEntry:
     return MusicEntry(
         name=f"{clip.clip_id}.{rendering}",
-        key=key,
+        key=hashlib.sha256(f"{rendering}|{facts}".encode()).hexdigest(),
         clip_id=clip.clip_id,
         split=clip.split,
         pairing_class=clip.pairing_class,
@@ -166,17 +217,25 @@ def _planned(clip: ClipEntry, rendering: int, code: str) -> MusicEntry:
     )
 
 
-def _is_there(out_dir: Path, entry: MusicEntry) -> bool:
-    return not entry.is_paired or (out_dir / f"{entry.name}.npz").is_file()
+def _is_there(out_dir: Path, entry: MusicEntry | NegativeEntry) -> bool:
+    """Whether what the index says is on the disk, whole."""
+    if isinstance(entry, MusicEntry) and not entry.is_paired:
+        return not entry.is_failed
+    path = out_dir / f"{entry.name}.npz"
+    return path.is_file() and path.stat().st_size == entry.size
 
 
-def _npz(job: _NegativeJob) -> Path:
-    return job.out_dir / f"{job.entry.name}.npz"
+def _tidy(out_dir: Path, names: Sequence[str]) -> None:
+    """Removes files of ours that no entry speaks of: of clips that lost their music, or torn by a stop."""
+    kept = {f"{name}.npz" for name in names}
+    for path in out_dir.iterdir():
+        if path.name not in kept and _OURS.fullmatch(path.name):
+            path.unlink()
 
 
-def _plan_negatives(out_dir: Path, entries: Sequence[MusicEntry], code: str) -> list[_NegativeJob]:
+def _plan_negatives(entries: Sequence[MusicEntry], code: str) -> list[NegativeEntry]:
     """As many sounds of every split, kind after kind, as make up the share."""
-    jobs = []
+    planned = []
     for split in SPLITS:
         frames = sum(entry.num_frames for entry in entries if entry.is_paired and entry.split == split)
         size = round(NEGATIVE_S * FPS)
@@ -184,8 +243,35 @@ def _plan_negatives(out_dir: Path, entries: Sequence[MusicEntry], code: str) -> 
         for number in range(count):
             kind = NEGATIVE_KINDS[number % len(NEGATIVE_KINDS)]
             key = hashlib.sha256(f"{kind}|{number}|{code}".encode()).hexdigest()
-            jobs.append(_NegativeJob(out_dir, NegativeEntry(f"{kind}.{split}.{number}", key, kind, split, size)))
-    return jobs
+            planned.append(NegativeEntry(f"{kind}.{split}.{number}", key, kind, split, size))
+    return planned
+
+
+def _make_negatives(
+    out_dir: Path,
+    planned: Sequence[NegativeEntry],
+    known: Sequence[NegativeEntry],
+    workers: int,
+    progress: Progress | None,
+) -> list[NegativeEntry]:
+    """The sounds without music, in the order of the plan; those that are there already are kept."""
+    there = {replace(entry, size=0): entry for entry in known if _is_there(out_dir, entry)}
+    done = {entry.name: there[entry] for entry in planned if entry in there}
+    rest = [_NegativeJob(out_dir, entry) for entry in planned if entry.name not in done]
+    task = progress.add_task("Sounds without music", total=len(planned), completed=len(done)) if progress else None
+    reasons = []
+    for outcome in _run(_attempt_negative, rest, workers):
+        if isinstance(outcome, str):
+            reasons.append(outcome)
+        else:
+            done[outcome.name] = outcome
+            note_done(out_dir, outcome)
+        if progress and task is not None:
+            progress.advance(task)
+    if reasons:
+        message = f"{len(reasons)} of {len(planned)} sounds without music could not be made: {reasons[0]}"
+        raise ConfigError("NEGATIVES_FAILED", message, "Run it again; what is done is kept.")
+    return [done[entry.name] for entry in planned]
 
 
 def code_hash() -> str:
@@ -224,25 +310,39 @@ def _run(make: Callable[[_J], _M], jobs: Sequence[_J], workers: int) -> Iterator
 _libraries: dict[tuple[Path, str], GrooveLibrary] = {}
 
 
+def _attempt(job: _Job) -> MusicEntry:
+    try:
+        return _make(job)
+    except SoulstreamError as error:
+        return replace(job.entry, reason=str(error))  # as text: our errors do not survive the way between processes
+
+
 def _make(job: _Job) -> MusicEntry:
     clip = load_clip(job.store_dir, job.clip)
     generator = _generator(job.entry.name)
     if job.clip.pairing_class == "real":
         return make_real(job.entry, clip, job.data_dir / job.clip.music, job.out_dir, generator)
-    where = (job.data_dir, job.clip.split)
-    if where not in _libraries:
-        _libraries[where] = GrooveLibrary(*where)
-    return make_rendering(job.entry, clip, _libraries[where], job.out_dir, generator)
+    library = None
+    if job.drums_dir is not None:
+        where = (job.drums_dir, job.clip.split)
+        if where not in _libraries:
+            _libraries[where] = GrooveLibrary(*where)
+        library = _libraries[where]
+    return make_rendering(job.entry, clip, library, job.out_dir, generator)
+
+
+def _attempt_negative(job: _NegativeJob) -> NegativeEntry | str:
+    try:
+        return _make_negative(job)
+    except SoulstreamError as error:
+        return str(error)
 
 
 def _make_negative(job: _NegativeJob) -> NegativeEntry:
     entry = job.entry
     features, root_m, joint_wxyz = negative_example(entry.kind, entry.num_frames, _generator(entry.name))
-    partial = job.out_dir / f"{entry.name}.partial"
-    with partial.open("wb") as stream:
-        np.savez(stream, features=features, root_m=root_m, joint_wxyz=joint_wxyz)
-    os.replace(partial, _npz(job))
-    return entry
+    size = write_npz(job.out_dir / f"{entry.name}.npz", features=features, root_m=root_m, joint_wxyz=joint_wxyz)
+    return replace(entry, size=size)
 
 
 def _generator(name: str) -> np.random.Generator:

@@ -3,8 +3,11 @@
 Each rendering holds ``features`` [U, F] float32, row n for frame n of the bent clip; ``source_frame`` [U] float64, the
 frame of the store's clip shown there (``pairing.resample_motion(root_m, joint_wxyz, source_frame)`` makes the motion);
 ``beats_s`` [B] float64 seconds from frame 0; ``lock`` [U] float32 0..1, how well the motion around a frame meets the
-beats. A negative, sound without music, holds ``features`` and the idle motion that belongs to it, ``root_m`` [U, 3] and
-``joint_wxyz`` [U, 22, 4]. Not for making them (``music_dataset``).
+beats, or, of a recording that was danced to, how far the beat clock trusts itself. A negative, sound without music,
+holds ``features`` and the idle motion that belongs to it, ``root_m`` [U, 3] and ``joint_wxyz`` [U, 22, 4].
+
+While music is being made, ``music.jsonl`` holds a line for everything that is done and not in the index yet; it is read
+along with it. Not for making renderings (``music_dataset``).
 
 Letters: U frames at 30 fps, F features, B beats.
 """
@@ -12,7 +15,6 @@ Letters: U frames at 30 fps, F features, B beats.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,12 +27,17 @@ from soulstream_engine.bundle import read_arrays
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS
+from soulstream_training.data.atomic import write_text
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 INDEX_NAME = "music.json"
+JOURNAL_NAME = "music.jsonl"
 MAX_BYTES = 64_000_000
+
+NEGATIVE_SHARE = 0.07
+"""Share of sounds without music. Source: shared data notes, 5 to 10 %."""
 
 _T = TypeVar("_T")
 _REMEDY = "Make the music again into an empty folder."
@@ -40,13 +47,15 @@ _REMEDY = "Make the music again into an empty folder."
 class MusicEntry:
     """One rendering of one clip.
 
-    ``name`` of the npz without its ending; ``key`` hash of clip, seed and code; ``is_paired`` false: no grid was
-    accepted, there is no npz and the clip trains without music; ``is_mirrored`` true: the music was made for the mirror
-    image of the clip. ``bpm`` of the music, ``speed`` of the motion. From the
-    fit: ``shift_p refit_p on_beat residual_ms offset_ms concentration density``. From the sound: ``music_style drums
-    effects``. From the beat clock: ``clock_ms`` median and ``clock_p90_ms`` 90th percentile of its absolute half-beat
-    error, ``clock_bias_ms`` its median (positive: the clock is late), ``clock_tempo`` share of rows within 3 % of the
-    tempo, ``clock_ratio`` median tempo heard over the true one.
+    ``name`` of the npz without its ending; ``key`` hash of clip, labels, seed and code; ``is_paired`` false: there is
+    no npz and the clip trains without music, because no grid was accepted or, where there is a ``reason``, because it
+    failed; a paired one has a ``reason`` where its song ends before the dance. ``is_mirrored`` true: the music was made
+    for the mirror image of the clip. ``size`` of the npz in bytes. ``bpm`` of the music, ``speed`` of the motion. From
+    the fit: ``shift_p refit_p on_beat residual_ms offset_ms concentration density``. From the sound: ``music_style``,
+    ``drums`` and ``effects``. From the beat clock: ``clock_ms`` median and ``clock_p90_ms`` 90th percentile of its
+    absolute half-beat error, ``clock_bias_ms`` its median (positive: the clock is late), ``clock_tempo`` share of rows
+    within 3 % of the tempo, ``clock_ratio`` median tempo heard over the true one. Class ``real`` has neither numbers of
+    a fit nor of the clock: nobody knows its beats.
     """
 
     name: str
@@ -75,17 +84,25 @@ class MusicEntry:
     clock_bias_ms: float = 0.0
     clock_tempo: float = 0.0
     clock_ratio: float = 0.0
+    size: int = 0
+    reason: str = ""
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether something went wrong, which the next run tries again."""
+        return not self.is_paired and self.reason != ""
 
 
 @dataclass(frozen=True, slots=True)
 class NegativeEntry:
-    """Sound without music: ``name`` of the npz, ``key`` hash of the code, ``kind`` of sound, ``split``, length."""
+    """Sound without music: ``name`` and ``size`` of the npz, ``key`` hash of the code, ``kind``, ``split``, length."""
 
     name: str
     key: str
     kind: str
     split: str
     num_frames: int
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +198,41 @@ def load_negative(folder: Path, entry: NegativeEntry) -> tuple[F32, F32, F32]:
 
 
 def write_music_index(folder: Path, entries: Sequence[MusicEntry], negatives: Sequence[NegativeEntry]) -> None:
-    """Writes the index, whole or not at all.
+    """Writes the index, whole or not at all, and ends the journal.
 
     Args:
         folder: The music folder.
         entries: Its renderings.
         negatives: Its sounds without music.
     """
-    partial = folder / f"{INDEX_NAME}.partial"
     document = {
         "renderings": [asdict(entry) for entry in entries],
         "negatives": [asdict(entry) for entry in negatives],
     }
-    partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, folder / INDEX_NAME)
+    write_text(folder / INDEX_NAME, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    (folder / JOURNAL_NAME).unlink(missing_ok=True)
+
+
+def note_done(folder: Path, entry: MusicEntry | NegativeEntry) -> None:
+    """Notes what is done, before the index is written: one line, whatever the size of the set.
+
+    Args:
+        folder: The music folder, with an index.
+        entry: What is done.
+    """
+    kind = "renderings" if isinstance(entry, MusicEntry) else "negatives"
+    with (folder / JOURNAL_NAME).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({kind: asdict(entry)}) + "\n")
 
 
 def _records(folder: Path, kind: str, make: Callable[..., _T]) -> list[_T]:
-    path = folder / INDEX_NAME
+    path, journal = folder / INDEX_NAME, folder / JOURNAL_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return [make(**record) for record in document[kind]]
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
+        noted = [json.loads(line) for line in lines if line.endswith("\n")]  # the last line may be torn
+        records = json.loads(path.read_text(encoding="utf-8"))[kind]
+        records += [record[kind] for record in noted if kind in record]
+        return list({record["name"]: make(**record) for record in records}.values())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError("MUSIC_INVALID", f"'{path.name}' cannot be read ({error}).", _REMEDY) from error
 

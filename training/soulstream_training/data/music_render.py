@@ -1,7 +1,7 @@
 """Music for one motion clip: a piece on the clip's beat grid, played by FluidSynth and recorded by a microphone.
 
 The grid decides where every note lies, so the tempo is exact (constant or following the dancer), and what FluidSynth
-adds in delay is taken away. Not for: choosing the grid (``pairing``) or the features (``music_dataset``).
+adds in delay is taken away. Not for: choosing the grid (``pairing``) or the features (``rendering``).
 
 Letters: B beats, N samples.
 """
@@ -9,7 +9,6 @@ Letters: B beats, N samples.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +25,7 @@ from soulstream_training.data.groove import BEATS_A_BAR, GrooveLibrary
 from soulstream_training.data.microphone import Heard, record
 from soulstream_training.data.mma_band import accompany
 from soulstream_training.data.music_style import DRUM_CHANNEL, Note, Style, draw_style, repeat_drums
+from soulstream_training.data.programs import run_program
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -37,12 +37,15 @@ Source: ours, measured by ``measure_delay`` (2.3 to 5.9 ms over 120 hits: the sy
 """
 
 LEAD_IN_S = 12.0
-"""Least music before the clip, so that the beat clock is locked when the clip begins."""
+"""Least sound before the clip, so that the beat clock has settled when the clip begins."""
 
 TAIL_S = 2.0
 
 TAKES_SHARE = 0.5
 """Share of the pieces with drums of the Groove MIDI data, where the band has a drummer and there are takes that fit."""
+
+PROGRAMMED = ("electronic",)
+"""Style with drums of its own in every piece, where there are no takes for those that need one."""
 
 SOUND_FONTS = (Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"), Path("/usr/share/sounds/sf2/default-GM.sf2"))
 """Where Debian's package puts the sounds."""
@@ -198,13 +201,8 @@ def _synthesise(midi: Path, wav: Path) -> F32:
     program, font = find_synthesiser()
     command = [program, "-n", "-i", "-q", "-g", "0.5", "-R", "0", "-C", "0", "-r", str(SAMPLE_RATE)]
     command += ["-O", "float", "-T", "wav", "-F", str(wav), str(font), str(midi)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
-    if result.returncode != 0 or not wav.is_file():
-        raise ConfigError(
-            "FLUIDSYNTH_FAILED",
-            f"fluidsynth ended with status {result.returncode}: {result.stderr.strip()[-200:]}",
-            "Install it anew: apt-get install --reinstall fluidsynth fluid-soundfont-gm",
-        )
+    remedy = "Install it anew: apt-get install --reinstall fluidsynth fluid-soundfont-gm"
+    run_program(command, wav, code="FLUIDSYNTH", remedy=remedy)
     samples, _ = soundfile.read(wav, dtype="float32", always_2d=True)
     mono: F32 = samples.mean(axis=1, dtype=np.float32)
     return mono
@@ -240,7 +238,7 @@ def arrange(
     num_beats: int,
     bpm: float,
     generator: np.random.Generator,
-    library: GrooveLibrary,
+    library: GrooveLibrary | None,
     *,
     energy: float = 0.5,
 ) -> tuple[list[Note], dict[int, int], str]:
@@ -251,7 +249,7 @@ def arrange(
         num_beats: Length of the piece.
         bpm: Tempo it will be danced at.
         generator: Source of chance.
-        library: Drum takes.
+        library: Drum takes; without them a band has its own drums or none.
         energy: 0..1 of the dance; drives density and velocity.
 
     Returns:
@@ -265,8 +263,8 @@ def arrange(
     else:
         notes, programs = electronic.compose(num_beats, generator, energy=energy)
     programs[DRUM_CHANNEL] = int(generator.choice(style.kits))
-    is_drummed = style.has_drummer and any(note.channel == DRUM_CHANNEL for note in notes)
-    if not style.takes or (is_drummed and generator.random() >= TAKES_SHARE):
+    is_drummed = not _needs_take(style, notes)
+    if not style.takes or library is None or (is_drummed and generator.random() >= TAKES_SHARE):
         return notes, programs, ""
     loop = library.choose(style.takes, bpm, generator, tightness=float(generator.choice((0.0, 0.5, 1.0))))
     first_beat = int(generator.integers(0, loop.num_beats // BEATS_A_BAR)) * BEATS_A_BAR
@@ -275,12 +273,18 @@ def arrange(
     return notes, programs, loop.name
 
 
-def render(piece: Piece, library: GrooveLibrary) -> Rendering:
+def _needs_take(style: Style, notes: list[Note]) -> bool:
+    """Whether the piece has no drums unless a take is put under it."""
+    has_own = style.has_drummer and any(note.channel == DRUM_CHANNEL for note in notes)
+    return bool(style.takes) and not has_own
+
+
+def render(piece: Piece, library: GrooveLibrary | None) -> Rendering:
     """A rendering of a piece: drums, bass and chords on the grid, as a microphone hears them.
 
     Args:
         piece: What to render; the same seed gives the same samples.
-        library: Drum takes.
+        library: Drum takes; without them, styles that need one give way to the others of the piece.
 
     Returns:
         The sound, at least 12 s before the clip to 2 s after it.
@@ -296,8 +300,13 @@ def render(piece: Piece, library: GrooveLibrary) -> Rendering:
     grid = extended[extended >= 0.05].astype(np.float64)
     bpm = 60.0 / float(np.median(np.diff(grid)))
     num_beats = len(grid) - 1
-    style = draw_style(piece.styles, bpm, generator)
-    notes, programs, drums = arrange(style, num_beats, bpm, generator, library, energy=piece.energy)
+    styles = piece.styles
+    while True:
+        style = draw_style(styles, bpm, generator)
+        notes, programs, drums = arrange(style, num_beats, bpm, generator, library, energy=piece.energy)
+        if library is not None or not _needs_take(style, notes):
+            break
+        styles = tuple(name for name in styles if name != style.name) or PROGRAMMED
     with TemporaryDirectory() as folder:
         samples = play(notes, programs, grid, Path(folder))
     num_samples = round((clip_start_s + piece.duration_s + TAIL_S) * SAMPLE_RATE)

@@ -52,6 +52,9 @@ STEADY_HINGE = 0.8
 STILL_RAD, STILL_S = float(np.radians(0.05)), 8.0
 """Hands whose fingers never turn more against the wrist in so long were not captured (ours)."""
 
+PARALLEL = 1e-9
+"""Sine of the angle between directions that are the same, but for rounding (ours)."""
+
 LOOSELY_ZEROED = ("acclaim", "cmu")
 """Maps of recordings whose head and hand markers were often zeroed badly; see ``retarget.py`` for what is done."""
 
@@ -77,9 +80,11 @@ def retarget_named(
         joints were captured.
 
     Raises:
+        MotionFileError: If a bone of a limb has no length.
         ConfigError: If the reference is not upright, or there is no such frame.
     """
     source = NamedSource(recording, joint_map, rest_frame)
+    source.check_arms()
     captured = np.array([source.has(name) for name in JOINT_NAMES])
     world = np.empty((source.num_frames, NUM_JOINTS, 4))
     world[:, 0] = source.pelvis()
@@ -106,7 +111,7 @@ def retarget_named(
         _share_twist(world, JOINT_INDEX[f"{side}_elbow"], JOINT_INDEX[wrist])
         fingers = _transfer_fingers(source, world, side, hand)
         is_long = source.num_frames >= STILL_S * recording.fps
-        if fingers and is_long and _is_still(world[:, JOINT_INDEX[wrist]], world[:, fingers]):
+        if fingers and is_long and is_still(world[:, JOINT_INDEX[wrist]], world[:, fingers]):
             captured[fingers] = False
     for joint in np.flatnonzero(~captured).tolist():
         world[:, joint] = world[:, PARENTS[joint]]
@@ -197,8 +202,16 @@ def _transfer_fingers(source: NamedSource, world: FloatArray, side: str, hand: F
     return filled
 
 
-def _is_still(wrist: FloatArray, fingers: FloatArray) -> bool:
-    """Whether fingers [T, F, 4] never turn against the wrist [T, 4]."""
+def is_still(wrist: FloatArray, fingers: FloatArray) -> bool:
+    """Whether fingers never turn against the wrist.
+
+    Args:
+        wrist: [T, 4] rotations.
+        fingers: [T, F, 4] rotations against the same as those of the wrist.
+
+    Returns:
+        True if none turns by ``STILL_RAD`` from where it is in the first frame.
+    """
     relative = rotations.multiply(rotations.conjugate(wrist)[:, None], fingers)
     return bool(np.max(rotations.angle_between(relative[:1], relative)) < STILL_RAD)
 
@@ -228,7 +241,13 @@ def _rest_m(name: str) -> FloatArray:
 
 
 def _frame(along: FloatArray, across: FloatArray) -> FloatArray:
-    """Rotation [4] whose first axis is ``along`` [3], its second the part of ``across`` [3] at right angles to it."""
-    x = unit(along)
-    y = unit(across - x * (across @ x))
+    """Rotation [4] whose first axis is ``along`` [3], its second the part of ``across`` [3] at right angles to it.
+
+    Where one of them, or that part, is nothing, any direction stands in: nothing shows how the bone is turned.
+    """
+    x = unit(along) if np.linalg.norm(along) > PARALLEL else _X
+    y = across - x * (across @ x)
+    if np.linalg.norm(y) <= PARALLEL * np.linalg.norm(across):
+        y = np.cross(x, np.eye(3)[np.argmin(np.abs(x))])
+    y = unit(y)
     return np.asarray(rotations.from_matrix(np.stack([x, y, np.cross(x, y)], axis=-1)))

@@ -14,6 +14,7 @@ import numpy as np
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import JOINT_INDEX, LEG_LENGTH_M, REST_OFFSETS_M
+from soulstream_training.data.asf import MotionFileError
 from soulstream_training.data.bvh import TIP_SUFFIX
 from soulstream_training.data.joint_maps import JointMap
 from soulstream_training.data.recording import FloatArray, Recording
@@ -24,8 +25,13 @@ UPRIGHT_LIMIT_RAD = np.radians(45.0)
 ASYMMETRY_RAD = np.radians(3.0)
 """Hips and shoulders that are turned by less than this are straight: bodies are not symmetric (ours)."""
 
+MIN_BONE_M = 1e-4
+"""A bone of a limb whose median length is less has no direction (ours)."""
+
 SIDES = ("left", "right")
 
+_LEG, _ARM = (("hip", "knee"), ("knee", "ankle")), (("shoulder", "elbow"), ("elbow", "wrist"))
+_KNUCKLES = ("index1", "middle1", "pinky1")
 _PAIRS = ("hip", "shoulder")
 _SPINE = ("pelvis", "spine1", "spine2", "spine3", "neck")
 _X, _Y, _Z = np.eye(3)
@@ -52,7 +58,8 @@ class NamedSource:
         scale: Our leg length over the source's.
 
     Raises:
-        ConfigError: If there is no such frame or the legs have no length; later, if the reference is not upright.
+        MotionFileError: If a bone of a leg has no length.
+        ConfigError: If there is no such frame; later, if the reference is not upright.
     """
 
     def __init__(self, recording: Recording, joint_map: JointMap, rest_frame: int | None = None) -> None:
@@ -61,7 +68,24 @@ class NamedSource:
         self._sources = joint_map.sources
         self._index = {name: i for i, name in enumerate(recording.names)}
         self._rest_wxyz, self._rest_m = self._reference(rest_frame)
+        for side in SIDES:
+            for above, below in _LEG:
+                self._check_bone(f"{side}_{above}", f"{side}_{below}")
         self.scale = LEG_LENGTH_M / self._leg_length_m()
+
+    def check_arms(self) -> None:
+        """Refuses arms whose bones mostly have no length, and hands whose knuckles lie in one place.
+
+        Raises:
+            MotionFileError: If there are such; it names the joints.
+        """
+        for side in SIDES:
+            bones = [(f"{side}_{above}", f"{side}_{below}") for above, below in _ARM]
+            index, middle, pinky = knuckles = [f"{side}_{name}" for name in _KNUCKLES]
+            if all(map(self.has, knuckles)):
+                bones += [(f"{side}_wrist", middle), (pinky, index)]
+            for above, below in bones:
+                self._check_bone(above, below)
 
     def has(self, joint: str) -> bool:
         """Whether the recording has this joint of ours."""
@@ -160,9 +184,18 @@ class NamedSource:
         for side in SIDES:
             hip, knee, ankle = (self.position_m(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
             length += float(sum(np.median(np.linalg.norm(bone, axis=-1)) for bone in (knee - hip, ankle - knee))) / 2
-        if not length > 0:
-            raise ConfigError("LEG_WITHOUT_LENGTH", "The recording's legs have no length.", "Check the joint map.")
         return length
+
+    def _check_bone(self, above: str, below: str) -> None:
+        bone = self.position_m(below) - self.position_m(above)
+        length = float(np.median(np.linalg.norm(bone, axis=-1)))
+        if not length > MIN_BONE_M:
+            names = " to ".join(f"'{self._sources[joint].position}'" for joint in (above, below))
+            raise MotionFileError(
+                "BONE_WITHOUT_LENGTH",
+                f"From joint {names} the recording has {length:.2g} m, at least {MIN_BONE_M} are needed.",
+                "Correct the skeleton of the file, or the unit in the clip table.",
+            )
 
     @cached_property
     def _lumbar(self) -> tuple[str, str, float]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,11 @@ from soulstream_engine.features.extractor import extract
 from soulstream_engine.motion.idle import idle_poses
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS
 from soulstream_training.data.microphone import MAX_DRIFT, record
+from soulstream_training.data.music_render import LEAD_IN_S
+from soulstream_training.data.programs import run_program
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-
-LEAD_IN_S = 12.0
-"""Sound before the first frame, so that the beat clock has settled; as much as before music."""
 
 HISS_DBFS = (-70.0, -55.0)
 """Level (root mean square) of the microphone's own noise in a silent room."""
@@ -291,13 +289,8 @@ def _draw_syllables(generator: np.random.Generator) -> list[str]:
 def _speak(program: str, talker: _Talker, text: str, wav: Path) -> F64:
     """The words as sound [N] at 48 kHz."""
     command = [program, *talker.options, "-z", "-w", str(wav), "--", text]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
-    if result.returncode != 0 or not wav.is_file():
-        raise ConfigError(
-            "ESPEAK_FAILED",
-            f"espeak-ng ended with status {result.returncode}: {result.stderr.strip()[-200:]}",
-            "Install it anew: apt-get install --reinstall espeak-ng espeak-ng-data",
-        )
+    remedy = "Install it anew: apt-get install --reinstall espeak-ng espeak-ng-data"
+    run_program(command, wav, code="ESPEAK", remedy=remedy)
     words, rate = soundfile.read(wav, dtype="float64")
     return np.asarray(soxr.resample(words, rate, SAMPLE_RATE, quality="HQ"), dtype=np.float64)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -24,21 +24,23 @@ from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.representation import CONTACT, encode_body
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, REST_OFFSETS_M, forward_kinematics
 from soulstream_training.data.asf import MotionFileError
+from soulstream_training.data.atomic import write_text
 from soulstream_training.data.clips import ClipRow, read_clips
+from soulstream_training.data.fingerprints import Fingerprints, takes_of
 from soulstream_training.data.hand_library import hand_library
-from soulstream_training.data.hands_and_face import complete, face_at_30
+from soulstream_training.data.hands_and_face import RULE_SPACE, complete, face_at_30, unused_face
 from soulstream_training.data.motion_quality import QualityReport, foot_slide, reject_reason, report_quality
 from soulstream_training.data.recipe import ClipSettings, DataRecipe
 from soulstream_training.data.resample import FramedMotion, source_times, to_frames
 from soulstream_training.data.sources import CMU_FORMAT, Source, inputs_of, read_source, source_feet_m
-from soulstream_training.data.store import (
+from soulstream_training.data.store import is_whole, remove_clips, save_clip
+from soulstream_training.data.store_index import (
     ClipEntry,
     append_journal,
-    clip_path,
     close_journal,
     read_known,
-    save_clip,
     write_index,
+    write_rejected,
 )
 
 LEFT_OUT_NAME = "left_out.json"
@@ -58,13 +60,14 @@ class LeftOut:
 class Prepared:
     """What became of a clip table.
 
-    ``entries`` of the store's index in table order, what was ``left_out``, and how many clips were ``read`` in this run
-    (the others had not changed).
+    ``entries`` of the store's index in table order, what was ``left_out``, how many clips were ``read`` in this run
+    (the others had not changed), and ``notes``: what is in the store otherwise than one may think, a line each.
     """
 
     entries: tuple[ClipEntry, ...]
     left_out: tuple[LeftOut, ...]
     read: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def prepare(
         The clips of the store and those left out, each with its reason.
 
     Raises:
-        ConfigError: If the table is wrong, or the recipe names clips that it has not.
+        ConfigError: If the table is wrong, the recipe names clips that it has not, or the store's lists are broken.
     """
     table = read_clips(data_dir / recipe.table)
     listed = {row.clip_id for row in table.rows} | {clip_id for clip_id, _ in table.refused}
@@ -110,16 +113,20 @@ def prepare(
     left_out: dict[str, str] = {}
     jobs = []
     library = hand_library(data_dir).id
+    hashes, takes = Fingerprints(), takes_of(table.rows)
+    marks: dict[str, tuple[str, str, str]] = {}
     for row in rows:
         settings = recipe.clips.get(row.clip_id, ClipSettings())
         try:
-            input_hash = hash_inputs(data_dir, row, settings, recipe.face_space, library)
+            input_hash = hash_inputs(data_dir, row, settings, recipe.face_space, library, hashes)
+            recording = hashes.recording(data_dir, row)
         except MotionFileError as error:
             left_out[row.clip_id] = str(error)
             continue
+        marks[row.clip_id] = (recording, hashes.song(data_dir, row), takes.get(row.clip_id, ""))
         old = known.get(row.clip_id)
-        if old and old.input_hash == input_hash and clip_path(out_dir, row.clip_id).is_file():
-            made[row.clip_id] = _described(row, old)
+        if old and old.input_hash == input_hash and is_whole(out_dir, old):
+            made[row.clip_id] = _marked(_described(row, old), *marks[row.clip_id])
         else:
             jobs.append(_Job(data_dir, out_dir, row, settings, recipe.face_space, input_hash))
     done = len(made) + len(left_out)
@@ -128,11 +135,12 @@ def prepare(
         if isinstance(outcome, str):
             left_out[clip_id] = outcome
         else:
-            made[clip_id] = outcome
-            append_journal(out_dir, outcome)
+            made[clip_id] = _marked(outcome, *marks[clip_id])
+            append_journal(out_dir, made[clip_id])
         if progress and task is not None:
             progress.advance(task)
     limits = recipe.quality.limits()
+    rejected = []
     for entry in list(made.values()):
         report = QualityReport(
             entry.foot_slide_mps, entry.jitter_mps3, 0.0, entry.limit_share, entry.floor_penetration_m
@@ -140,21 +148,34 @@ def prepare(
         reason = reject_reason(report, limits) if entry.num_clean_frames else "no clean stretch is long enough"
         if reason:
             left_out[entry.clip_id] = reason
+            rejected.append(entry)
             del made[entry.clip_id]
     entries = [made[row.clip_id] for row in rows if row.clip_id in made]
+    write_rejected(out_dir, rejected)
     write_index(out_dir, entries)
+    remove_clips(out_dir, known.keys() - made.keys() - {entry.clip_id for entry in rejected})
     close_journal(out_dir)
     missing = [LeftOut(*refused) for refused in table.refused]
     missing += [LeftOut(row.clip_id, left_out[row.clip_id]) for row in rows if row.clip_id in left_out]
     _write_left_out(out_dir, missing)
-    return Prepared(tuple(entries), tuple(missing), len(jobs))
+    return Prepared(tuple(entries), tuple(missing), len(jobs), _notes(entries, recipe.face_space))
+
+
+def _notes(entries: list[ClipEntry], face_space: str) -> tuple[str, ...]:
+    """What became of captured faces that do not fit the set, a line for each of their spaces."""
+    spaces = Counter(entry.unused_face for entry in entries if entry.unused_face)
+    instead = "made by rule" if face_space == RULE_SPACE else "left at rest"
+    remedy = ' To use the faces set face_space = "flame100" in the recipe.'
+    return tuple(
+        f"{number} clips have captured faces of space '{space}', which do not fit face space '{face_space}': their "
+        f"bodies are used, their faces {instead}.{remedy if space.startswith('flame') else ''}"
+        for space, number in sorted(spaces.items())
+    )
 
 
 def _write_left_out(out_dir: Path, missing: list[LeftOut]) -> None:
     """Keep the reasons beside the index, for the report; whole or not at all."""
-    partial = out_dir / f"{LEFT_OUT_NAME}.partial"
-    partial.write_text(json.dumps({"left_out": [asdict(item) for item in missing]}, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, out_dir / LEFT_OUT_NAME)
+    write_text(out_dir / LEFT_OUT_NAME, json.dumps({"left_out": [asdict(item) for item in missing]}, indent=1) + "\n")
 
 
 def prepare_clip(
@@ -175,7 +196,7 @@ def prepare_clip(
 
     Raises:
         MotionFileError: If a file cannot be used or has not the frames the table says.
-        ConfigError: If its format, joint map, rate or face space cannot be used.
+        ConfigError: If its format, joint map, rate or own recording of the face cannot be used.
     """
     source = read_source(data_dir, row, map_name=settings.joint_map, rest_frame=settings.rest_frame)
     framed = to_frames(source.motion, row.true_fps, row.bad_frames)
@@ -188,7 +209,7 @@ def prepare_clip(
         library=hand_library(data_dir),
         generator=np.random.default_rng(seed),
     )
-    save_clip(
+    size = save_clip(
         out_dir,
         row.clip_id,
         root_m=framed.root_m,
@@ -221,11 +242,15 @@ def prepare_clip(
             hands=extra.hands_are,
             face=extra.face_is,
             face_space=face_space,
+            size=size,
+            unused_face=unused_face(row, source, face_space),
         ),
     )
 
 
-def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings, face_space: str, library: str) -> str:
+def hash_inputs(
+    data_dir: Path, row: ClipRow, settings: ClipSettings, face_space: str, library: str, hashes: Fingerprints
+) -> str:
     """Hash of everything a prepared clip depends on: its files, the table's facts, our skeleton, the code version.
 
     Args:
@@ -234,6 +259,7 @@ def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings, face_space
         settings: What the table cannot say of it.
         face_space: Face space of the set.
         library: Name of the hand poses.
+        hashes: Hashes of the files.
 
     Returns:
         Hexadecimal SHA-256.
@@ -248,13 +274,7 @@ def hash_inputs(data_dir: Path, row: ClipRow, settings: ClipSettings, face_space
         digest.update(f"{row.format}|{row.unit_m}|{row.up_axis}|{settings.model_dump_json()}|".encode())
     digest.update(REST_OFFSETS_M.tobytes())
     for path in inputs_of(data_dir, row):
-        try:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise MotionFileError(
-                "MOTION_FILE_MISSING", f"'{path.name}' cannot be read ({error.strerror}).", "Check the data folder."
-            ) from error
+        digest.update(hashes.of(path).raw)
     return digest.hexdigest()
 
 
@@ -276,6 +296,10 @@ def _described(row: ClipRow, entry: ClipEntry) -> ClipEntry:
         licence=row.licence,
         music=str(row.music or ""),
     )
+
+
+def _marked(entry: ClipEntry, recording: str, song: str, take: str) -> ClipEntry:
+    return replace(entry, recording=recording, song=song, take=take)
 
 
 def _measure(framed: FramedMotion, source: Source, source_fps: float) -> tuple[QualityReport, float]:

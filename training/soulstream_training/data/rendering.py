@@ -10,7 +10,7 @@ Letters: U frames at 30 fps, F features, B beats.
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,11 +24,12 @@ from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.extractor import extract
 from soulstream_engine.features.layout import COLUMNS, REFERENCE_BPM
 from soulstream_engine.motion.skeleton import forward_kinematics
+from soulstream_training.data.atomic import write_npz
 from soulstream_training.data.groove import GrooveLibrary
 from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.data.microphone import record
 from soulstream_training.data.music_index import MusicEntry
-from soulstream_training.data.music_render import Piece, render
+from soulstream_training.data.music_render import TAIL_S, Piece, render
 from soulstream_training.data.music_style import styles_for
 from soulstream_training.data.pairing import BeatFit, find_grid
 from soulstream_training.data.store import Clip
@@ -47,14 +48,17 @@ ACCENT_RANGE = (0.25, 0.4)
 ANY_STYLES = ("electronic", "rock", "pop")
 """Styles of every third rendering, whatever the dance is called: most music it will meet is not of its own kind."""
 
+SURE = 0.1
+"""Confidence over which what the beat clock says is taken for its word."""
+
 MAX_ATTEMPTS = 3
 KEEP_MISHEARD = 0.15
-"""A rendering whose tempo the beat clock gets wrong is played anew with other music, but for this share: the live clock
-errs on about one track in twenty, and training should know that, not more."""
-
+"""A rendering whose tempo the beat clock gets wrong is played anew with other music, but for this share, and the third
+attempt is kept whatever it is: the live clock errs on about one track in twenty, and training should know that, not
+much more."""
 
 MAX_MUSIC_S = 1_800.0
-"""Longest recording of a dance that is read."""
+"""Longest recording of a dance that is opened; no more of it is read than the dance takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +72,25 @@ class _Made:
 
 
 def make_rendering(
-    entry: MusicEntry, clip: Clip, library: GrooveLibrary, out_dir: Path, generator: np.random.Generator
+    entry: MusicEntry, clip: Clip, library: GrooveLibrary | None, out_dir: Path, generator: np.random.Generator
 ) -> MusicEntry:
     """Bends a clip onto a grid, makes music for it and writes what is heard of it.
 
     Args:
         entry: Which rendering; its numbers are filled in.
         clip: The clip.
-        library: Drum takes.
+        library: Drum takes; without them, bands play drums of their own.
         out_dir: Folder of the npz.
         generator: Draws everything.
 
     Returns:
-        The entry; ``is_paired`` false, and no npz, where no grid is accepted.
+        The entry; ``is_paired`` false, and no npz, where no grid is accepted or it has not two beats.
 
     Raises:
-        ConfigError: If FluidSynth or MMA is missing.
+        ConfigError: If FluidSynth or MMA is missing or fails, or a clip of class A has no tempo.
     """
     fit = fit_rendering(clip, entry.rendering, generator)
-    if fit is None:
+    if fit is None or len(fit.beats_s) < 2:
         return entry
     joints_m = forward_kinematics(clip.root_m, clip.joint_wxyz)
     energy = float(np.clip((mean_speed(joints_m).mean() * fit.speed - 0.2) / 1.0, 0.0, 1.0))
@@ -109,9 +113,9 @@ def make_rendering(
         beats_s,
         np.interp(heard_frame, own, fit.lock).astype(np.float32),
     )
-    _write(out_dir, entry.name, made)
     return replace(
         _clocked(entry, clock, len(rows)),
+        size=_write(out_dir, entry.name, made),
         bpm=fit.bpm * fit.speed,
         speed=fit.speed,
         shift_p=fit.shift_p,
@@ -130,6 +134,8 @@ def make_rendering(
 def make_real(entry: MusicEntry, clip: Clip, music: Path, out_dir: Path, generator: np.random.Generator) -> MusicEntry:
     """Writes what is heard of the recording that a clip was danced to; every rendering but the first by a microphone.
 
+    The music begins with the dance, so the beat clock is not settled yet: ``lock`` is its own confidence.
+
     Args:
         entry: Which rendering; its numbers are filled in.
         clip: The clip, frame 0 at the start of the recording.
@@ -138,36 +144,54 @@ def make_real(entry: MusicEntry, clip: Clip, music: Path, out_dir: Path, generat
         generator: Draws the microphone.
 
     Returns:
-        The entry; its tempo is what the beat clock hears, for nobody says it.
+        The entry; its tempo is what the beat clock hears where it is sure, for nobody says it, and its ``clock_``
+        numbers stay 0, for there are no beats to measure them against. A song that ends before the dance is told in
+        ``reason``.
 
     Raises:
-        ConfigError: If the recording cannot be read, or is shorter than a second.
+        ConfigError: If the recording cannot be read or is shorter than a second, or nothing of the dance is left.
     """
-    samples = read_music(music)
-    effects, frame = "", np.arange(len(clip.root_m), dtype=np.float64)
+    num_frames = len(clip.root_m)
+    samples = read_music(music, num_frames / FPS + TAIL_S)
+    num_heard = min(math.ceil(len(samples) / SAMPLE_RATE * FPS), num_frames)
+    effects, frame = "", np.arange(num_frames, dtype=np.float64)
     if entry.rendering:
         heard = record(samples, generator)
         samples, effects = heard.samples, heard.effects
-        frame = heard.played_s(np.arange(len(clip.root_m)) / FPS) * FPS
-    rows = extract(samples)[: len(clip.root_m)]
-    first, stop = int(np.searchsorted(frame, 0.0)), int(np.searchsorted(frame, len(clip.root_m) - 1.0, side="right"))
-    rows, frame = rows[first:stop], frame[first : min(stop, len(rows))]
-    bpm = REFERENCE_BPM * 2.0 ** float(np.median(rows[:, COLUMNS["tempo"]]))
-    _write(out_dir, entry.name, _Made(rows, frame, np.zeros(0), np.ones(len(rows), np.float32)))
-    return replace(entry, is_paired=True, num_frames=len(rows), bpm=bpm, effects=effects)
+        frame = heard.played_s(np.arange(num_frames) / FPS) * FPS
+    rows = extract(samples)[:num_frames]
+    first = int(np.searchsorted(frame, 0.0))
+    stop = min(int(np.searchsorted(frame, num_frames - 1.0, side="right")), len(rows))
+    rows, frame = rows[first:stop], frame[first:stop]
+    if len(rows) < 2:
+        message = f"A dance of {num_frames} frames leaves {len(rows)} frames of '{music.name}'; 2 are needed."
+        raise ConfigError("DANCE_TOO_SHORT", message, "Leave the clip out of the table.")
+    lock = np.clip(rows[:, COLUMNS["confidence"]][:, 0], 0.0, 1.0).astype(np.float32)
+    sure = lock > SURE if (lock > SURE).any() else np.ones(len(lock), np.bool_)
+    return replace(
+        entry,
+        is_paired=True,
+        num_frames=len(rows),
+        size=_write(out_dir, entry.name, _Made(rows, frame, np.zeros(0), lock)),
+        bpm=REFERENCE_BPM * 2.0 ** float(np.median(rows[sure, COLUMNS["tempo"]])),
+        effects=effects,
+        reason=f"song ends after {num_heard} of {num_frames} frames" if num_heard < num_frames else "",
+    )
 
 
-def read_music(path: Path) -> F32:
+def read_music(path: Path, longest_s: float = MAX_MUSIC_S) -> F32:
     """A recording as the engine hears it.
 
     Args:
         path: File that libsndfile reads (wav, flac, ogg, mp3).
+        longest_s: What lies behind it is not read.
 
     Returns:
         [N] float32 mono at 48 kHz.
 
     Raises:
-        ConfigError: If it cannot be read, is shorter than a second or longer than half an hour.
+        ConfigError: If it cannot be read, holds values that are not finite, is shorter than a second or longer than
+            half an hour.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -175,21 +199,27 @@ def read_music(path: Path) -> F32:
             if not 1.0 <= seconds <= MAX_MUSIC_S:
                 message = f"'{path.name}' lasts {seconds:.1f} s, 1 to {MAX_MUSIC_S:.0f} s are read."
                 raise ConfigError("MUSIC_LENGTH", message, "Cut the recording to the dance.")
-            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
+            samples = file.read(math.ceil(longest_s * rate), dtype="float32", always_2d=True).mean(axis=1)
     except (OSError, soundfile.LibsndfileError) as error:
         raise ConfigError(
             "MUSIC_UNREADABLE", f"'{path.name}' cannot be read ({error}).", "Give a sound file."
         ) from error
+    if not np.isfinite(samples).all():
+        message = f"'{path.name}' holds {int((~np.isfinite(samples)).sum())} samples that are not finite."
+        raise ConfigError("MUSIC_NOT_FINITE", message, "Export the recording again.")
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE)
     return np.asarray(samples, dtype=np.float32)
 
 
-def _write(out_dir: Path, name: str, made: _Made) -> None:
-    partial = out_dir / f"{name}.partial"
-    with partial.open("wb") as stream:
-        np.savez(stream, features=made.features, source_frame=made.source_frame, beats_s=made.beats_s, lock=made.lock)
-    os.replace(partial, out_dir / f"{name}.npz")
+def _write(out_dir: Path, name: str, made: _Made) -> int:
+    return write_npz(
+        out_dir / f"{name}.npz",
+        features=made.features,
+        source_frame=made.source_frame,
+        beats_s=made.beats_s,
+        lock=made.lock,
+    )
 
 
 def _clocked(entry: MusicEntry, clock: _Clock, num_frames: int) -> MusicEntry:
@@ -215,7 +245,13 @@ def fit_rendering(clip: Clip, rendering: int, generator: np.random.Generator) ->
 
     Returns:
         The fit, or ``None`` when no grid is accepted.
+
+    Raises:
+        ConfigError: If a clip of class A has no tempo.
     """
+    if clip.entry.pairing_class == "A" and clip.entry.tempo_bpm is None:
+        message = f"'{clip.entry.clip_id}' is of class A and has no tempo."
+        raise ConfigError("TEMPO_MISSING", message, "Give its tempo_bpm in the clip table, or make it class B.")
     joints_m = np.asarray(forward_kinematics(clip.root_m, clip.joint_wxyz), dtype=np.float32)
     ranges = (FAST_BPM, SLOW_BPM) if rendering % 3 != 1 else (SLOW_BPM, FAST_BPM)
     low, high = np.log(SPEED_RANGE)
@@ -258,7 +294,7 @@ def _clock_errors(rows: F32, bpm: float, beats_s: F64) -> _Clock:
     times_s = np.arange(len(rows)) / FPS
     ratio = REFERENCE_BPM * 2.0 ** rows[:, COLUMNS["tempo"]][:, 0].astype(np.float64) / bpm
     sine, cosine = rows[:, COLUMNS["beat2"]].T.astype(np.float64)
-    sure = (np.hypot(sine, cosine) > 0.1) & (np.abs(ratio - 1.0) < 0.03)
+    sure = (np.hypot(sine, cosine) > SURE) & (np.abs(ratio - 1.0) < 0.03)
     if not sure.any() or len(beats_s) == 0:
         return _Clock(0.0, 0.0, 0.0, 0.0, float(np.median(ratio)))
     half_turns = 2.0 * (times_s - beats_s[0]) * bpm / 60.0

@@ -164,8 +164,8 @@ def joint_ranges(joints: Sequence[JointRange]) -> Picture:
 
 
 def p_values(music: Sequence[MusicEntry]) -> Picture:
-    """How the p values of the pairing are distributed, by pairing class."""
-    paired = [entry for entry in music if entry.is_paired]
+    """How the p values of the pairing are distributed, by pairing class; class ``real`` has none."""
+    paired = [entry for entry in music if entry.is_paired and entry.pairing_class != "real"]
     kinds = sorted({entry.pairing_class for entry in paired})
 
     def draw(figure: FigureBase) -> None:

@@ -84,7 +84,8 @@ class ClipNumbers:
 class Pairing:
     """Music of a clip, over its paired renderings: medians of the p values, the share on the beat and the spread.
 
-    ``bpm`` are the slowest and fastest music, beats a minute. All 0 where ``num_paired`` is, the p values 1.
+    ``bpm`` are the slowest and fastest music, beats a minute. All 0 where ``num_paired`` is, the p values 1; class
+    ``real`` has a tempo only.
     """
 
     clip_id: str

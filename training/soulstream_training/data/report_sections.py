@@ -165,7 +165,8 @@ def _pairing(numbers: ReportNumbers) -> tuple[Block, ...]:
         figures.p_values(numbers.music),
         Text(
             "Clip by clip: medians over the renderings. On a beat is the share of the moments of rest that lie on one, "
-            "spread is how far they lie from it. Refit p is 1 where the question was not asked."
+            "spread is how far they lie from it. Refit p is 1 where the question was not asked. Clips that were danced "
+            "to a recording of their own are bent onto no grid and have none of these."
         ),
         _clips_with_music(numbers.pairings),
     )
@@ -180,8 +181,9 @@ def _classes_with_music(numbers: ReportNumbers) -> Table:
         paired = [entry for entry in made if entry.is_paired]
         clips = f"{len({entry.clip_id for entry in paired})} of {len({entry.clip_id for entry in made})}"
         minutes = f"{sum(entry.num_frames for entry in paired) / FPS / 60.0:.1f}"
-        shift, refit = [entry.shift_p for entry in paired], [entry.refit_p for entry in paired]
-        passed = f"{sum(p <= figures.P_LIMIT for p in refit)} of {len(paired)}"
+        asked = paired if kind != "real" else []
+        shift, refit = [entry.shift_p for entry in asked], [entry.refit_p for entry in asked]
+        passed = f"{sum(p <= figures.P_LIMIT for p in refit)} of {len(paired)}" if asked else NOTHING
         rows.append((kind, clips, f"{len(paired)} of {len(made)}", minutes, _median(shift), _median(refit), passed))
     p_columns = (">shift p, median", ">refit p, median", f">refit p at most {figures.P_LIMIT:g}")
     return Table(("class", ">clips with music", ">renderings", ">minutes", *p_columns), tuple(rows))
@@ -195,6 +197,8 @@ def _clips_with_music(pairings: Sequence[Pairing]) -> Table:
             tempo = f"{pairing.bpm[0]:.0f} to {pairing.bpm[1]:.0f}"
             fit = (f"{100 * pairing.on_beat:.0f}", f"{pairing.residual_ms:.0f}")
             values = (tempo, f"{pairing.shift_p:.3f}", f"{pairing.refit_p:.3f}", *fit)
+            if pairing.pairing_class == "real":
+                values = (tempo, *(NOTHING,) * 4)
         made = f"{pairing.num_paired} of {pairing.num_renderings}"
         rows.append((pairing.clip_id, pairing.pairing_class, made, *values))
     columns = ("clip", "class", ">renderings", ">beats a minute", ">shift p", ">refit p")

@@ -34,6 +34,10 @@ lets a few bad frames decide, and left a tenth of the CMU clips floating by 2 to
 LIFT_FRAMES = 9
 """Frames over which a lift out of the floor comes and goes, odd (ours)."""
 
+WHOLE_RATE_SHARE = 5e-4
+"""A rate this near to a whole one is that one, written with few decimals: a BVH of 0.0333333 s a frame has 30, and one
+of 0.00833 s has 120. Half of what parts 29.97 from 30, which is a rate of its own (ours)."""
+
 MIN_SOURCE_FPS = 20.0
 """Slower recordings are refused (ours; hand-keyed clips have 24)."""
 
@@ -83,6 +87,7 @@ def to_frames(motion: BodyMotion, source_fps: float, bad_frames: tuple[tuple[int
             f"A source rate of {source_fps} frames a second is below {MIN_SOURCE_FPS}.",
             "Correct the rate, or leave the recording out: fast moves are lost in it.",
         )
+    source_fps = whole_rate(source_fps)
     fixed, is_good = repair(motion, source_fps, bad_frames)
     root_m, joint_wxyz = fixed.root_m, fixed.joint_wxyz
     if source_fps > FPS:
@@ -105,8 +110,15 @@ def to_frames(motion: BodyMotion, source_fps: float, bad_frames: tuple[tuple[int
     return FramedMotion(root_m.astype(np.float32), joint_wxyz.astype(np.float32), _runs(is_clean))
 
 
+def whole_rate(fps: float) -> float:
+    """The whole rate that a rate stands for, if it is within ``WHOLE_RATE_SHARE`` of one; else the rate itself."""
+    nearest = float(round(fps))
+    return nearest if abs(fps - nearest) <= WHOLE_RATE_SHARE * nearest else fps
+
+
 def source_times(num_frames: int, source_fps: float) -> FloatArray:
     """Where the frames at 30 fps lie among those of the source: [N] float64, 0 .. num_frames - 1."""
+    source_fps = whole_rate(source_fps)
     last = (num_frames - 1) / source_fps * FPS
     at = np.arange(int(np.floor(last + 1e-6)) + 1) * (source_fps / FPS)
     nearest = np.round(at)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soulstream_engine.errors import ConfigError
+from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES, NUM_BODY_JOINTS, NUM_JOINTS
 from soulstream_training.data.acclaim_recording import recording_of_acclaim
 from soulstream_training.data.amc import read_amc
@@ -22,8 +23,8 @@ from soulstream_training.data.bvh import read_bvh
 from soulstream_training.data.clips import ClipRow
 from soulstream_training.data.g1 import read_g1
 from soulstream_training.data.joint_maps import MAP_NAMES, JointMap, find_map
-from soulstream_training.data.named_retarget import retarget_named
-from soulstream_training.data.named_source import NamedSource
+from soulstream_training.data.named_retarget import STILL_RAD, is_still, retarget_named
+from soulstream_training.data.named_source import SIDES, NamedSource
 from soulstream_training.data.readers import MODEL_FORMATS, read_model_motion
 from soulstream_training.data.recording import Recording
 from soulstream_training.data.retarget import BodyMotion, retarget, unfold_legs
@@ -31,6 +32,10 @@ from soulstream_training.data.retarget import BodyMotion, retarget, unfold_legs
 CMU_FORMAT, BVH_FORMAT, G1_FORMAT = "amc+asf", "bvh", "g1csv"
 FORMATS = (CMU_FORMAT, BVH_FORMAT, G1_FORMAT, *MODEL_FORMATS)
 """Formats of the clip table."""
+
+
+PLACEHOLDER_S = 1.0
+"""Hands of a body model that hold exactly still in so long were not captured: its columns are there anyway (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def best_map(recording: Recording, name: str = "") -> JointMap:
     """The named map, or of those that fit the one that misses the fewest of our joints.
 
     Raises:
-        ConfigError: If the named one, or every one, does not fit.
+        MotionFileError: If none fits.
+        ConfigError: If the named one does not fit.
     """
     if name:
         return find_map(name, recording.names)
@@ -109,7 +115,7 @@ def best_map(recording: Recording, name: str = "") -> JointMap:
         except ConfigError:
             continue
     if not fitting:
-        raise ConfigError(
+        raise MotionFileError(
             "JOINT_MAP_MISFIT",
             f"No joint map fits a recording with the joints {', '.join(recording.names[:40])}.",
             f"Rename the joints to those of one of {', '.join(MAP_NAMES)}.",
@@ -150,8 +156,18 @@ def _model(path: Path, row: ClipRow) -> Source:
         )
     motion = motions[max(row.dancer - 1, 0)]
     captured = np.arange(NUM_JOINTS) < motion.joint_wxyz.shape[1]
-    body = BodyMotion(motion.root_m, motion.joint_wxyz)
+    for fingers in np.split(np.arange(NUM_BODY_JOINTS, NUM_JOINTS), len(SIDES)) if captured.all() else ():
+        captured[fingers] = not _is_placeholder(motion.joint_wxyz[:, fingers], motion.fps)
+    num_joints = NUM_JOINTS if captured[NUM_BODY_JOINTS:].any() else NUM_BODY_JOINTS
+    body = BodyMotion(motion.root_m, motion.joint_wxyz[:, :num_joints])
     return Source(body, captured, face=motion.face, face_space=motion.face_space)
+
+
+def _is_placeholder(fingers: FloatArray, fps: float) -> bool:
+    """Whether local rotations [T, 15, 4] of a hand only fill a file: all at rest, or never moving in so long."""
+    rest = rotations.identity(len(fingers)).astype(np.float64)
+    is_at_rest = float(np.max(rotations.angle_between(rest[:, None], fingers))) < STILL_RAD
+    return is_at_rest or (len(fingers) >= PLACEHOLDER_S * fps and is_still(rest, fingers))
 
 
 def _acclaim(data_dir: Path, row: ClipRow) -> Source:

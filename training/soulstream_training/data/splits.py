@@ -74,7 +74,7 @@ def assign_splits(
     Source: parts and genres as in the supplement of SoulDance (Li et al., 2025); groups instead of slices are ours.
     """
     clips = list(items)
-    wanted = _parts(shares)
+    wanted = read_shares(shares)
     groups = _groups(clips, seed)
     by_genre: dict[str, list[_Group]] = defaultdict(list)
     for group in groups:
@@ -121,8 +121,18 @@ def _keys(item: SplitItem) -> list[tuple[str, str]]:
     return sorted({("name", item.name), *item.keys})
 
 
-def _parts(shares: Sequence[float]) -> dict[str, float]:
-    """Splits that get anything, with their parts of 1."""
+def read_shares(shares: Sequence[float]) -> dict[str, float]:
+    """Checks shares.
+
+    Args:
+        shares: Parts of training, validation and test.
+
+    Returns:
+        Splits that get anything, with their parts of 1.
+
+    Raises:
+        ConfigError: If they are no three parts.
+    """
     total = math.fsum(shares) if all(map(math.isfinite, shares)) else 0.0
     if len(shares) != len(SPLIT_NAMES) or min(shares) < 0.0 or shares[0] <= 0.0 or total <= 0.0:
         raise ConfigError(

@@ -2,18 +2,16 @@
 
 Not for making it (``prepare.py``). Each npz holds plain arrays: ``root_m`` [N, 3], ``joint_wxyz`` [N, 22, 4],
 ``segments`` [S, 2], ``captured`` [52], ``finger_wxyz`` [N, 30, 4], ``face`` [N, F] and ``synthetic`` [N, 2]. Files are
-only ever replaced whole, so any number of training processes may read them. While it is being made, ``journal.jsonl``
-holds a line for every clip that is done and not in the index yet, so that a stop at any time repeats nothing.
+only ever replaced whole, so any number of training processes may read them. The index is read by ``store_index``.
 
 Letters: ``N`` frames at 30 fps, ``S`` clean segments, ``F`` face values.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,72 +20,25 @@ from numpy.typing import NDArray
 
 from soulstream_engine.bundle import read_arrays
 from soulstream_engine.errors import ConfigError
-from soulstream_engine.motion.faces import ARKIT_NAMES, FACE_SPACES, face_dim
+from soulstream_engine.motion.faces import ARKIT_NAMES, face_dim
 from soulstream_engine.motion.representation import encode_body
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS, NUM_JOINTS
-from soulstream_training.data.clips import PAIRING_CLASSES, SPLITS
+from soulstream_training.data.atomic import write_npz
+from soulstream_training.data.clips import SPLITS
+from soulstream_training.data.store_index import INDEX_NAME as INDEX_NAME
+from soulstream_training.data.store_index import JOURNAL_NAME as JOURNAL_NAME
+from soulstream_training.data.store_index import STORE_FORMAT as STORE_FORMAT
+from soulstream_training.data.store_index import ClipEntry as ClipEntry
+from soulstream_training.data.store_index import append_journal as append_journal
+from soulstream_training.data.store_index import close_journal as close_journal
+from soulstream_training.data.store_index import read_index as read_index
+from soulstream_training.data.store_index import read_known as read_known
+from soulstream_training.data.store_index import write_index as write_index
 
-STORE_FORMAT = 3
-"""Version of the layout on disk."""
-
-INDEX_NAME = "index.json"
-JOURNAL_NAME = "journal.jsonl"
 MAX_CLIP_BYTES = 256_000_000
-MAX_INDEX_BYTES = 64_000_000
 MIN_ENCODED_FRAMES = 2
 
 _REMEDY = "Run the preparation again into an empty folder."
-
-
-@dataclass(frozen=True, slots=True)
-class ClipEntry:
-    """What the index says about a clip.
-
-    Attributes:
-        clip_id: Unique name; the arrays are in ``<clip_id>.npz``.
-        input_hash: Hash of everything the arrays were made from.
-        split: ``train``, ``val``, ``test`` or ``aux``.
-        pairing_class: ``A``, ``B``, ``C`` or ``none``.
-        style: Style label.
-        tempo_bpm: Beats a minute where known from the motion.
-        partner_id: Other dancer of the same take, or empty.
-        performer: Performer label.
-        num_frames: Frames at 30 fps.
-        num_clean_frames: Frames inside clean segments.
-        format: Format of the recording, as in the clip table.
-        licence: Licence id, as in the clip table.
-        foot_slide_mps: Mean horizontal speed of planted feet, metres a second.
-        source_slide_mps: The same of the recording's own feet in the same frames, scaled; 0 where it has none.
-        jitter_mps3: Mean jerk of the joints, metres a second cubed.
-        limit_share: Share of clean frames with a joint beyond what a human can do.
-        floor_penetration_m: 99th percentile of how far a joint is under the floor, metres.
-        hands: ``captured``, or ``rule`` where they were made by one.
-        face: The same of the face; ``none`` where nothing is known and no rule makes one.
-        face_space: What the columns of the face are.
-        music: Recording it was danced to, as in the clip table, or empty.
-    """
-
-    clip_id: str
-    input_hash: str
-    split: str
-    pairing_class: str
-    style: str
-    tempo_bpm: float | None
-    partner_id: str
-    performer: str
-    num_frames: int
-    num_clean_frames: int
-    format: str = ""
-    licence: str = ""
-    foot_slide_mps: float = 0.0
-    source_slide_mps: float = 0.0
-    jitter_mps3: float = 0.0
-    limit_share: float = 0.0
-    floor_penetration_m: float = 0.0
-    hands: str = "rule"
-    face: str = "rule"
-    face_space: str = "arkit52"
-    music: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +158,7 @@ def save_clip(
     finger_wxyz: NDArray[np.float32] | None = None,
     face: NDArray[np.float32] | None = None,
     synthetic: NDArray[np.bool_] | None = None,
-) -> None:
+) -> int:
     """Writes the arrays of one clip, whole or not at all.
 
     Args:
@@ -220,6 +171,9 @@ def save_clip(
         finger_wxyz: [N, 30, 4] float32; at rest if ``None``.
         face: [N, F] float32; an ``arkit52`` face at rest if ``None``.
         synthetic: [N, 2] bool, hands and face; all true if ``None``.
+
+    Returns:
+        Size of the file in bytes.
     """
     num_frames = len(root_m)
     if captured is None:
@@ -236,89 +190,39 @@ def save_clip(
         "face": np.zeros((num_frames, len(ARKIT_NAMES)), np.float32) if face is None else face,
         "synthetic": np.ones((num_frames, 2), np.bool_) if synthetic is None else synthetic,
     }
-    path = clip_path(folder, clip_id)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    return write_npz(clip_path(folder, clip_id), **arrays)
 
 
-def read_index(folder: Path) -> list[ClipEntry]:
-    """Reads the index of a store.
+def is_whole(folder: Path, entry: ClipEntry) -> bool:
+    """Whether the file of a clip is there and not cut off, by its size, without opening it if the size is known.
 
     Args:
         folder: The store.
+        entry: The clip.
 
     Returns:
-        Its entries.
+        True if it need not be made again.
+    """
+    path = clip_path(folder, entry.clip_id)
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return False
+    return size == entry.size if entry.size else zipfile.is_zipfile(path)
+
+
+def remove_clips(folder: Path, clip_ids: Iterable[str]) -> None:
+    """Deletes the arrays of clips that are no longer part of the store; what is not there is passed over.
+
+    Args:
+        folder: The store.
+        clip_ids: Plain names of the clips.
 
     Raises:
-        ConfigError: If there is no index, or it is of another format or inconsistent.
+        ConfigError: If a name could point elsewhere.
     """
-    path = folder / INDEX_NAME
-    try:
-        if path.stat().st_size > MAX_INDEX_BYTES:
-            raise _refuse(path, f"is larger than {MAX_INDEX_BYTES} bytes")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _refuse(path, f"cannot be read ({error})") from error
-    if not isinstance(document, dict) or document.get("format") != STORE_FORMAT:
-        raise _refuse(path, f"is not of format {STORE_FORMAT}")
-    records = document.get("clips")
-    if not isinstance(records, list):
-        raise _refuse(path, "has no list of clips")
-    return [_entry(path, number, record) for number, record in enumerate(records)]
-
-
-def write_index(folder: Path, entries: Sequence[ClipEntry]) -> None:
-    """Writes the index, whole or not at all.
-
-    Args:
-        folder: The store.
-        entries: Its clips.
-    """
-    document = {"format": STORE_FORMAT, "clips": [asdict(entry) for entry in entries]}
-    partial = folder / f"{INDEX_NAME}.partial"
-    partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, folder / INDEX_NAME)
-
-
-def append_journal(folder: Path, entry: ClipEntry) -> None:
-    """Notes a clip that is done, before the index is written: one line, whatever the size of the set.
-
-    Args:
-        folder: The store.
-        entry: Its line of the index.
-    """
-    with (folder / JOURNAL_NAME).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(asdict(entry)) + "\n")
-
-
-def read_known(folder: Path) -> dict[str, ClipEntry]:
-    """Every clip that is done: those of the index, and those that a stopped run noted after it.
-
-    Args:
-        folder: The store; it may be empty, or of an older format, whose clips are not known then.
-
-    Returns:
-        Entries by clip id.
-    """
-    try:
-        known = {entry.clip_id: entry for entry in read_index(folder)}
-    except ConfigError:
-        known = {}
-    path = folder / JOURNAL_NAME
-    if path.is_file():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True)):
-            if line.endswith("\n"):  # the last line may be torn
-                entry = _entry(path, number, json.loads(line))
-                known[entry.clip_id] = entry
-    return known
-
-
-def close_journal(folder: Path) -> None:
-    """Removes the journal, once the index says the same."""
-    (folder / JOURNAL_NAME).unlink(missing_ok=True)
+    for clip_id in clip_ids:
+        clip_path(folder, clip_id).unlink(missing_ok=True)
 
 
 def clip_path(folder: Path, clip_id: str) -> Path:
@@ -337,25 +241,6 @@ def clip_path(folder: Path, clip_id: str) -> Path:
     if not clip_id or clip_id.startswith(".") or not all(letter.isalnum() or letter in "_-." for letter in clip_id):
         raise ConfigError("STORE_INVALID", f"'{clip_id[:60]}' is not a plain clip name.", _REMEDY)
     return folder / f"{clip_id}.npz"
-
-
-def _entry(path: Path, number: int, record: Any) -> ClipEntry:
-    try:
-        entry = ClipEntry(**record)
-    except TypeError as error:
-        raise _refuse(path, f"entry {number} has other fields than expected ({error})") from error
-    labels = (entry.style, entry.partner_id, entry.performer, entry.format, entry.licence, entry.music)
-    texts = (entry.clip_id, entry.input_hash, *labels, entry.hands, entry.face, entry.face_space)
-    counts = (entry.num_frames, entry.num_clean_frames)
-    if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):
-        raise _refuse(path, f"entry {number} has a field of the wrong type")
-    if entry.face_space not in FACE_SPACES:
-        raise _refuse(path, f"entry {number} has face space '{entry.face_space}'")
-    if entry.split not in SPLITS or entry.pairing_class not in PAIRING_CLASSES:
-        raise _refuse(path, f"entry {number} has split '{entry.split}' and class '{entry.pairing_class}'")
-    if entry.tempo_bpm is not None and not isinstance(entry.tempo_bpm, int | float):
-        raise _refuse(path, f"entry {number} has tempo '{entry.tempo_bpm}'")
-    return entry
 
 
 def _refuse(path: Path, message: str) -> ConfigError:

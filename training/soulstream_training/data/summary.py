@@ -98,17 +98,22 @@ def find_leaks(entries: Sequence[ClipEntry], music: Sequence[MusicEntry] = ()) -
         music: Renderings.
 
     Returns:
-        A line each: takes whose dancers are in different splits, recordings that are there twice, songs that are danced
-        to in two splits, renderings in another split than their clip, and drum takes that are heard in two splits.
+        A line each: takes whose dancers are in different splits, recordings that are in two, songs that are danced to
+        in two, renderings in another split than their clip, and drum takes that are heard in two splits.
     """
     split = {entry.clip_id: entry.split for entry in entries}
     leaks = []
     for entry in entries:
         other = split.get(entry.partner_id)
-        if other is not None and other != entry.split:
+        if other is not None and other != entry.split and not entry.take:
             leaks.append(f"take: {entry.clip_id} is in {entry.split}, its partner {entry.partner_id} in {other}")
-    leaks += _in_two("recording", ((entry.input_hash, entry.split, entry.clip_id) for entry in entries))
-    leaks += _in_two("song", ((entry.music, entry.split, entry.clip_id) for entry in entries if entry.music))
+    for kind, keys in {
+        "take": [entry.take for entry in entries],
+        "recording": [entry.recording or entry.input_hash for entry in entries],
+        "song": [entry.song or entry.music for entry in entries],
+    }.items():
+        shared = zip(keys, entries, strict=True)
+        leaks += _in_two(kind, ((key, entry.split, entry.clip_id) for key, entry in shared if key))
     for rendering in music:
         if rendering.split != split[rendering.clip_id]:
             where = split[rendering.clip_id]

@@ -17,7 +17,14 @@ from soulstream_engine.motion.mirror import MIRROR_JOINTS, mirror_rows
 from soulstream_engine.motion.representation import BODY_DIM, decode_joints, encode_body
 from soulstream_training.data.drift import drifted_frames
 from soulstream_training.data.kinematic_beats import mean_speed
-from soulstream_training.data.music_index import MusicClip, load_music, load_negative, read_music_index, read_negatives
+from soulstream_training.data.music_index import (
+    NEGATIVE_SHARE,
+    MusicClip,
+    load_music,
+    load_negative,
+    read_music_index,
+    read_negatives,
+)
 from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
 
@@ -26,9 +33,6 @@ from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
 """Share of windows that show motion without music (class C and clips that fit no grid)."""
-
-NEGATIVE_SHARE = 0.07
-"""Share of windows with sound but no music, where the dancer waits. Source: shared data notes, 5 to 10 %."""
 
 STILL_M_S = 0.25
 """A second in which the body is slower than this on average is waiting, not dancing. Source: ours; salsa takes begin

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 from fakes.dance_folders import cut, write_joints, write_music
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.cli import data
+from soulstream_training.cli.table import table
 from soulstream_training.data.clips import read_clips
 
 
@@ -36,7 +39,7 @@ def test_a_table_is_written_and_counted(folder):
     assert min(splits.values()) > 0
     rows = read_clips(folder / "clips.csv").rows
     assert {split: sum(row.split == split for row in rows) for split in splits} == splits
-    assert "left out: tango/[broken].npy: [broken].npy: " in result.stderr
+    assert "left out: tango/[broken].npy: array" in result.stderr
     assert "8 clips, 2 with music, 1 files left out" in result.stderr
     assert "waltz" in result.stderr
 
@@ -71,3 +74,16 @@ def test_options_that_are_wrong_are_refused(folder):
 def test_help_teaches_with_an_example():
     result = run("--help")
     assert "soulstream-train data table aist/motions --format aist++" in result.output
+
+
+def test_wrong_shares_are_refused_before_any_file_is_read(folder, monkeypatch):
+    monkeypatch.setattr("soulstream_training.data.clip_table._find", lambda *_: pytest.fail("files were looked for"))
+    result = run(folder, "--format", "joints", "--fps", 30, "--shares", "1,2")
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.code == "SPLIT_SHARES_INVALID"
+
+
+def test_the_recipe_of_the_example_asks_for_music():
+    recipe = "training/configs/data_own.toml"
+    assert f"data prepare {recipe}" in (table.__doc__ or "")
+    assert tomllib.loads(Path(recipe).read_text())["renderings"] > 0

@@ -154,6 +154,17 @@ def test_bad_frames_are_refused_by_line(tmp_path):
             read_bvh(path, unit_m=1.0, up_axis="Y")
 
 
+@pytest.mark.parametrize("value", ["1e300", "-1e160", "1e20", "1000001"])
+def test_values_no_recording_has_are_refused_by_line(tmp_path, value):
+    lines = small().splitlines()
+    row = lines[-2].split()
+    motion = "\n".join([*lines[:-2], " ".join([value, *row[1:]]), lines[-1], ""])
+    with pytest.raises(MotionFileError, match=rf"a\.bvh:{len(lines) - 1}: '{value}' is beyond 1000000"):
+        read_bvh(written(tmp_path, motion), unit_m=0.01, up_axis="Y")
+    with pytest.raises(MotionFileError, match=rf"a\.bvh:4: '{value}' is beyond 1000000"):
+        read_bvh(written(tmp_path, small().replace("0.0 90.0 0.0", f"0.0 {value} 0.0", 1)), unit_m=0.01, up_axis="Y")
+
+
 def test_a_file_cut_off_anywhere_is_refused(tmp_path):
     lines = small().splitlines()
     for count in range(len(lines)):

@@ -234,7 +234,8 @@ def test_performers_apart_needs_names_that_tell_them(tmp_path):
         ({"music_dir": "nothing"}, "'nothing' is no folder"),
         ({"format": "phantomdance"}, r"holds no file of format 'phantomdance' \(\.json\)"),
         ({"shares": (8, 1, 1)}, "form 1 groups"),
-        ({"fps": 1000.0, "format": "joints-z-up"}, r"None of 1 files .* the first: a\.npy: a\.npy: has"),
+        ({"shares": (1, 2)}, "The shares 1, 2 are not those of train, val, test"),
+        ({"fps": 1000.0, "format": "joints-z-up"}, r"None of 1 files .* the first: a\.npy: has"),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path, options, message):
@@ -280,3 +281,26 @@ def test_a_written_table_reads_back_to_the_same_rows(tmp_path):
     assert [path.name for path in tmp_path.glob("*.partial")] == []
     with pytest.raises(ConfigError, match="cannot be written"):
         write_table(tmp_path / "nowhere" / "clips.csv", rows)
+
+
+def test_a_bvh_whose_skeleton_cannot_be_used_is_left_out_by_its_joint(tmp_path):
+    write_bvh(tmp_path / "good.bvh", 0)
+    text = write_bvh(tmp_path / "arm.bvh", 0).read_text().splitlines()
+    elbow = next(number for number, line in enumerate(text) if line.split() == ["JOINT", "left_elbow"])
+    text[elbow + 2] = "OFFSET 0 0 0"
+    (tmp_path / "arm.bvh").write_text("\n".join(text) + "\n")
+    (tmp_path / "names.bvh").write_text((tmp_path / "good.bvh").read_text().replace("left_knee", "left_kn"))
+    built = build_table(tmp_path, "bvh", shares=ALL)
+    assert [row.clip_id for row in built.rows] == ["good"]
+    reasons = dict(built.left_out)
+    assert "'left_shoulder' to 'left_elbow'" in reasons["arm.bvh"]
+    assert "No joint map fits" in reasons["names.bvh"]
+
+
+def test_a_rate_written_with_few_decimals_is_the_whole_one(tmp_path):
+    path = write_bvh(tmp_path / "a.bvh", 0)
+    text = path.read_text()
+    seconds = next(line for line in text.splitlines() if line.startswith("Frame Time:"))
+    path.write_text(text.replace(seconds, "Frame Time: 0.0333333"))
+    (row,) = build_table(tmp_path, "bvh", shares=ALL).rows
+    assert row.true_fps == 30.0

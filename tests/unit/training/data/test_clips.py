@@ -35,16 +35,17 @@ def test_a_row_is_typed_and_its_bad_frames_half_open(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,m/a,f,,60,100,traim,A,,,p,s,", r"clips\.csv:2: split 'traim' is not one of train"),
-        ("a,m/a,f,,0,100,train,A,,,p,s,", "true_fps '0' is outside"),
-        ("a,m/a,f,,60,x,train,A,,,p,s,", "frames 'x' is not a number"),
-        ("a,/etc/x,f,,60,100,train,A,,,p,s,", "path '/etc/x' must be a path inside"),
-        ("a,../x,f,,60,100,train,A,,,p,s,", "must be a path inside"),
-        ("../a,m/a,f,,60,100,train,A,,,p,s,", "id '../a' must be"),
+        ("a,m/a,f,,60,100,traim,B,,,p,s,", r"clips\.csv:2: split 'traim' is not one of train"),
+        ("a,m/a,f,,0,100,train,B,,,p,s,", "true_fps '0' is outside"),
+        ("a,m/a,f,,60,x,train,B,,,p,s,", "frames 'x' is not a number"),
+        ("a,/etc/x,f,,60,100,train,B,,,p,s,", "path '/etc/x' must be a path inside"),
+        ("a,../x,f,,60,100,train,B,,,p,s,", "must be a path inside"),
+        ("../a,m/a,f,,60,100,train,B,,,p,s,", "id '../a' must be"),
         ("a,m/a,f,,60,100,train,A,nan,,p,s,", "tempo_bpm 'nan' is outside"),
-        ("a,m/a,f,,60,100,train,A,,,p,s,90-100", "beyond 100 frames"),
-        ("a,m/a,f,,60,100,train,A,,,p,s,9-5", "out of order"),
-        ("a,m/a,f,,60,100,train,A,,,p,s,x", "ranges like"),
+        ("a,m/a,f,,60,100,train,A,,,p,s,", r"clips\.csv:2: tempo_bpm '' is needed by class A"),
+        ("a,m/a,f,,60,100,train,B,,,p,s,90-100", "beyond 100 frames"),
+        ("a,m/a,f,,60,100,train,B,,,p,s,9-5", "out of order"),
+        ("a,m/a,f,,60,100,train,B,,,p,s,x", "ranges like"),
     ],
 )
 def test_a_wrong_line_is_refused_by_number_and_value_and_the_others_stay(tmp_path, line, message):
@@ -55,8 +56,14 @@ def test_a_wrong_line_is_refused_by_number_and_value_and_the_others_stay(tmp_pat
     assert re.search(message, reason)
 
 
+def test_a_table_saved_with_a_byte_order_mark_is_read(tmp_path):
+    path = table(tmp_path, "a,m/a,f,,60,100,train,B,,,p,s,")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [row.clip_id for row in read_clips(path).rows] == ["a"]
+
+
 def test_an_id_twice_is_refused_once(tmp_path):
-    line = "a,m/a,f,,60,100,train,A,,,p,s,"
+    line = "a,m/a,f,,60,100,train,B,,,p,s,"
     found = read_clips(table(tmp_path, line, line))
     assert [row.clip_id for row in found.rows] == ["a"]
     assert found.refused[0][1].startswith("clips.csv:3: id 'a' appears twice")

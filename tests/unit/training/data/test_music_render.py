@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from soulstream_engine.errors import ConfigError
-from soulstream_training.data import music_render
-from soulstream_training.data.groove import GrooveLibrary, read_hits
+from soulstream_training.data import music_render, programs
+from soulstream_training.data.groove import GrooveLibrary, has_takes, read_hits
 from soulstream_training.data.music_render import (
     Piece,
     arrange,
@@ -22,7 +22,7 @@ from soulstream_training.data.music_render import (
     measure_delay,
     render,
 )
-from soulstream_training.data.music_style import DRUM_CHANNEL, STYLES
+from soulstream_training.data.music_style import DRUM_CHANNEL, STYLES, Note
 
 needs_synthesiser = pytest.mark.skipif(
     shutil.which("fluidsynth") is None or not any(font.is_file() for font in music_render.SOUND_FONTS),
@@ -133,3 +133,39 @@ def test_drums_are_the_bands_or_a_take(library: GrooveLibrary) -> None:
     assert drums("boogie") == {"groove/d1/1.mid"}
     assert drums("hiphop") == {"groove/d1/1.mid"}
     assert drums("march") == drums("electronic") == {""}
+
+
+@needs_synthesiser
+@needs_mma
+@pytest.mark.parametrize("styles", [("hiphop", "pop"), ("boogie",), ("mambo",)])
+def test_without_takes_every_piece_has_drums_of_its_own(
+    styles: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[bool] = []
+
+    def listen(notes: list[Note], *rest: object) -> np.ndarray:
+        played.append(any(note.channel == DRUM_CHANNEL for note in notes))
+        return np.zeros(48_000, np.float32)
+
+    monkeypatch.setattr(music_render, "play", listen)
+    for seed in range(3):
+        made = render(Piece(np.arange(0.2, 5.0, 0.5), 5.0, styles, 0.5, seed), None)
+        assert made.drums == ""
+        assert made.style == {"hiphop": "pop", "boogie": "electronic", "mambo": "mambo"}[styles[0]]
+    assert played == [True] * 3
+
+
+def test_takes_are_there_or_not(library: GrooveLibrary, tmp_path: Path) -> None:
+    assert has_takes(tmp_path)
+    (tmp_path / "groove-midi" / "info.csv").unlink()
+    assert not has_takes(tmp_path)
+
+
+def test_a_program_that_does_not_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "TIMEOUT_S", 0.2)
+    with pytest.raises(ConfigError, match="sleep did not end within 0 s and was stopped") as told:
+        programs.run_program(["/bin/sleep", "30"], tmp_path / "x", code="SLEEP", remedy="Wake it.")
+    assert (told.value.code, told.value.hint) == ("SLEEP_TIMEOUT", "Run it again; if it stays so: Wake it.")
+    with pytest.raises(ConfigError, match="false ended with status 1") as told:
+        programs.run_program(["/bin/false"], tmp_path / "x", code="FALSE", remedy="Tell the truth.")
+    assert told.value.code == "FALSE_FAILED"

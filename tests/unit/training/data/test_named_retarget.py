@@ -21,8 +21,8 @@ from soulstream_engine.motion.skeleton import (
 )
 from soulstream_training.data.acclaim_recording import recording_of_acclaim
 from soulstream_training.data.amc import read_amc
+from soulstream_training.data.asf import MotionFileError, read_asf
 from soulstream_training.data.asf import forward_kinematics as pose_source
-from soulstream_training.data.asf import read_asf
 from soulstream_training.data.g1 import read_g1
 from soulstream_training.data.joint_maps import find_map
 from soulstream_training.data.motion_quality import end_effector_error_m
@@ -310,3 +310,30 @@ def test_wrists_and_ankles_of_real_dancers_are_where_they_should_be(shared_data)
         error = end_effector_error_m(source, retarget_named(source, joint_map)[0], joint_map)
         assert error.ankle_p95_m < 0.02
         assert error.wrist_p95_m < 0.005
+
+
+@pytest.mark.parametrize("bone", ["left_elbow", "right_wrist", "left_knee", "right_ankle", "left_middle1"])
+def test_a_bone_without_length_is_refused_by_its_joints(bone):
+    recording = record(dance(30, NUM_JOINTS))
+    joint = recording.names.index(bone)
+    above = recording.names[recording.parents[joint]]
+    recording.position_m[:, joint] = recording.position_m[:, recording.parents[joint]]
+    with pytest.raises(MotionFileError, match=rf"From joint '{above}' to '{bone}' the recording has 0 m"):
+        transferred(recording)
+
+
+def test_a_lost_frame_in_which_all_joints_lie_in_one_place_does_not_cost_the_recording():
+    recording = record(dance(30, NUM_JOINTS))
+    recording.position_m[7] = 0.0
+    motion, _ = transferred(recording)
+    assert np.isfinite(motion.joint_wxyz).all()
+
+
+def test_knuckles_in_line_with_the_hand_leave_its_turn_open():
+    recording = record(turned(30, NUM_JOINTS))
+    at = {name: recording.names.index(f"left_{name}") for name in ("wrist", "index1", "middle1", "pinky1")}
+    along = recording.position_m[:, at["middle1"]] - recording.position_m[:, at["wrist"]]
+    recording.position_m[:, at["index1"]] = recording.position_m[:, at["middle1"]] + along
+    recording.position_m[:, at["pinky1"]] = recording.position_m[:, at["wrist"]] + along / 2
+    motion, _ = transferred(recording)
+    assert np.isfinite(motion.joint_wxyz).all()

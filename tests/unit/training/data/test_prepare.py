@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from fakes.g1_files import write_rows, write_tree
 from fakes.model_poses import path_m, rotvecs, write_bomb, write_pickle
 from fakes.named_figures import dance
 
+from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.bvh import bvh_lines
 from soulstream_engine.motion.faces import ARKIT_INDEX, ARKIT_NAMES
 from soulstream_training.data import prepare as module
+from soulstream_training.data.guard import check_apart, learned_from
 from soulstream_training.data.prepare import prepare
 from soulstream_training.data.recipe import DataRecipe, Quality
 from soulstream_training.data.report_numbers import gather
-from soulstream_training.data.store import JOURNAL_NAME, load_store, read_index
+from soulstream_training.data.store import JOURNAL_NAME, load_store, read_index, write_index
 
 HEADER = (
     "id,path,format,skeleton,true_fps,frames,split,pairing_class,tempo_bpm,partner_id,performer,style,bad_frames,"
@@ -177,22 +180,136 @@ def test_a_recorded_face_is_used_for_as_long_as_it_lasts(tmp_path):
     assert clip.synthetic[75:, 1].all()
 
 
-def test_a_face_of_another_space_is_refused_with_the_remedy(tmp_path):
+def write_flame(path):
     arrays = {
         "poses": np.zeros((60, 165)),
         "trans": np.tile([0.0, 0.9, 0.0], (60, 1)),
         "expressions": np.ones((60, 100)),
         "mocap_frame_rate": np.array(30),
     }
-    np.savez(tmp_path / "a.npz", **arrays)
-    write_table(tmp_path, line("a", "a.npz", "smplx", fps=30, frames=60))
-    (left_out,) = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).left_out
-    assert "103 values a frame, face space 'arkit52' has 52" in left_out.reason
-    assert "face_space" in left_out.reason
+    np.savez(path, **arrays)
+
+
+def test_a_face_of_another_space_is_left_out_and_the_body_stays_with_a_note(tmp_path):
+    for name in "ab":
+        write_flame(tmp_path / f"{name}.npz")
+    write_table(tmp_path, *(line(name, f"{name}.npz", "smplx", fps=30, frames=60) for name in "ab"))
+    for run in ("first", "again"):
+        prepared = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1)
+        assert prepared.left_out == (), run
+        assert [(entry.face, entry.unused_face) for entry in prepared.entries] == [("rule", "flame103")] * 2
+        (note,) = prepared.notes
+        assert "2 clips have captured faces of space 'flame103', which do not fit face space 'arkit52'" in note
+        assert 'face_space = "flame100"' in note
+    assert load_store(tmp_path / "store")[0].synthetic[:, 1].all()
     flame = ANYTHING.model_copy(update={"face_space": "flame100"})
-    (entry,) = prepare(flame, tmp_path, tmp_path / "store", workers=1).entries
-    assert (entry.face, entry.face_space) == ("captured", "flame100")
+    prepared = prepare(flame, tmp_path, tmp_path / "store", workers=1)
+    assert prepared.notes == ()
+    assert {(entry.face, entry.face_space) for entry in prepared.entries} == {("captured", "flame100")}
     np.testing.assert_allclose(load_store(tmp_path / "store")[0].face, 1.0)
+
+
+@pytest.mark.parametrize("text", [None, "Timecode,\n"])
+def test_a_face_that_the_table_names_must_be_readable(tmp_path, text):
+    write_flame(tmp_path / "a.npz")
+    if text is not None:
+        (tmp_path / "face.csv").write_text(text)
+    write_table(tmp_path, line("a", "a.npz", "smplx", fps=30, frames=60, face="face.csv"))
+    (left_out,) = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).left_out
+    assert "face.csv" in left_out.reason
+
+
+def test_the_same_recording_is_known_however_it_is_called_packed_and_prepared(tmp_path):
+    write_bvh(tmp_path / "a.bvh", 48)
+    (tmp_path / "b.bvh.gz").write_bytes(gzip.compress((tmp_path / "a.bvh").read_bytes()))
+    for song in ("x", "y"):
+        (tmp_path / f"{song}.wav").write_bytes(b"the same song")
+    write_table(
+        tmp_path,
+        line("a", "a.bvh", "bvh", fps=24, frames=48, music="x.wav", pairing="real", partner="c"),
+        line("b", "b.bvh.gz", "bvh", fps=48, frames=48, music="y.wav", pairing="real"),
+        line("c", "a.bvh", "bvh", fps=24, frames=48, dancer=2),
+    )
+    one, other, partner = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).entries
+    assert one.input_hash != other.input_hash
+    assert one.recording == other.recording != partner.recording
+    assert one.song == other.song != ""
+    assert (one.take, other.take, partner.take) == ("a", "", "a")
+    with pytest.raises(ConfigError, match=r"b \(recording\), b \(song\)"):
+        check_apart(learned_from([one]), [other], "the judge")
+
+
+def test_a_store_without_these_marks_gets_them_without_any_clip_being_read_again(tmp_path):
+    write_bvh(tmp_path / "a.bvh")
+    write_table(tmp_path, line("a", "a.bvh", "bvh", fps=24, frames=48))
+    (entry,) = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).entries
+    write_index(tmp_path / "store", [replace(entry, recording="", take="", song="", size=0)])
+    prepared = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1)
+    assert prepared.read == 0
+    assert prepared.entries[0].recording == entry.recording != ""
+
+
+def test_a_file_that_is_cut_off_is_made_again(tmp_path):
+    write_bvh(tmp_path / "a.bvh")
+    write_table(tmp_path, line("a", "a.bvh", "bvh", fps=24, frames=48))
+    (entry,) = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).entries
+    path = tmp_path / "store" / "a.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1).read == 1
+    assert path.stat().st_size == entry.size
+
+
+def test_what_is_not_good_enough_is_read_once_and_what_is_gone_leaves_no_file(tmp_path):
+    for name in "ab":
+        write_bvh(tmp_path / f"{name}.bvh", 48 + ord(name) - 97)
+    lines = [line(name, f"{name}.bvh", "bvh", fps=24, frames=48 + ord(name) - 97) for name in "ab"]
+    write_table(tmp_path, *lines)
+    store = tmp_path / "store"
+    strict = DataRecipe(quality=ANYTHING.quality.model_copy(update={"jitter_mps3": 1e-9}))
+    assert [prepare(strict, tmp_path, store, workers=1).read for _ in range(2)] == [2, 0]
+    assert len(prepare(strict, tmp_path, store, workers=1).left_out) == 2
+    assert prepare(ANYTHING, tmp_path, store, workers=1).read == 0, "other limits judge what is there"
+    (store / "mine.npz").write_bytes(b"not of this store")
+    write_table(tmp_path, lines[0])
+    prepare(ANYTHING, tmp_path, store, workers=1)
+    assert sorted(path.name for path in store.glob("*.npz")) == ["a.npz", "mine.npz"]
+
+
+@pytest.mark.parametrize("fill", ["rest", "constant"])
+def test_hands_that_only_fill_the_columns_are_made_by_rule(tmp_path, fill):
+    rows = np.zeros((60, 322))
+    rows[:, 310] = 0.9
+    rows[:, 66:156] = 0.0 if fill == "rest" else 0.2
+    np.save(tmp_path / "still.npy", rows)
+    rows[:, 66:156] = 0.2 * np.sin(np.arange(60) / 9)[:, None]
+    np.save(tmp_path / "moving.npy", rows)
+    names = ("still", "moving")
+    write_table(tmp_path, *(line(name, f"{name}.npy", "motionx322", fps=30, frames=60) for name in names))
+    prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1)
+    still, moving = load_store(tmp_path / "store")
+    assert (still.entry.hands, moving.entry.hands) == ("rule", "captured")
+    assert still.synthetic[:, 0].all()
+    assert not still.captured[22:].any()
+
+
+@pytest.mark.parametrize("value", ["1e300", "1e160", "1e20"])
+def test_numbers_and_skeletons_that_nobody_has_cost_one_clip_only(tmp_path, value):
+    for name in ("far", "arm", "good"):
+        write_bvh(tmp_path / f"{name}.bvh")
+    lines = (tmp_path / "good.bvh").read_text().splitlines()
+    far = [*lines[:-1], " ".join([value, *lines[-1].split()[1:]])]
+    (tmp_path / "far.bvh").write_text("\n".join(far) + "\n")
+    for side in ("left", "right"):
+        for joint in ("elbow", "wrist"):
+            place = next(n for n, words in enumerate(map(str.split, lines)) if words == ["JOINT", f"{side}_{joint}"])
+            lines[place + 2] = "OFFSET 0 0 0"
+    (tmp_path / "arm.bvh").write_text("\n".join(lines) + "\n")
+    write_table(tmp_path, *(line(name, f"{name}.bvh", "bvh", fps=24, frames=48) for name in ("far", "arm", "good")))
+    prepared = prepare(ANYTHING, tmp_path, tmp_path / "store", workers=1)
+    assert [entry.clip_id for entry in prepared.entries] == ["good"]
+    reasons = {item.clip_id: item.reason for item in prepared.left_out}
+    assert f"far.bvh:{len(far)}: '{value}' is beyond 1000000" in reasons["far"]
+    assert "'left_shoulder' to 'left_elbow'" in reasons["arm"]
 
 
 def test_dancers_of_one_file_are_clips_of_their_own(tmp_path):

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes.motion_store import FRAMES, write_motion, write_music
+from matplotlib.figure import Figure
 
 from soulstream_training.data import report, report_pdf
 from soulstream_training.data.music_index import INDEX_NAME
 from soulstream_training.data.notices import MIT_TEXT, NOTICES, notices_for
 from soulstream_training.data.report_blocks import Section, Table, Text, clean, shorten, to_html
-from soulstream_training.data.report_figures import MAX_BARS, bar_charts
-from soulstream_training.data.report_numbers import Tally
+from soulstream_training.data.report_figures import MAX_BARS, bar_charts, p_values
+from soulstream_training.data.report_numbers import Tally, gather
 from soulstream_training.data.report_pdf import to_pdf
 from soulstream_training.data.report_poses import FEW, MANY, Poses, collect_poses, contact_sheet, most_unlike
+from soulstream_training.data.report_sections import build_sections
 from soulstream_training.data.report_text import text_width, wrap
 from soulstream_training.data.store import read_index, write_index
 
@@ -135,6 +137,24 @@ def test_text_is_escaped_and_the_page_stands_alone(made: tuple[dict[str, Any], s
 def test_the_paper_is_a_pdf_of_several_pages(made: tuple[dict[str, Any], str, bytes, Any]) -> None:
     assert made[2].startswith(b"%PDF")
     assert num_pages(made[2]) > 1
+
+
+def test_a_clip_with_a_recording_of_its_own_has_no_p_values(tmp_path: Path) -> None:
+    store, music = made_up_set(tmp_path)
+    write_index(store, [replace(entry, pairing_class="real") for entry in read_index(store)])
+    index = json.loads((music / INDEX_NAME).read_text())
+    for rendering in index["renderings"]:
+        rendering |= {"pairing_class": "real", "shift_p": 1.0, "refit_p": 1.0}
+    (music / INDEX_NAME).write_text(json.dumps(index))
+    numbers = gather(store, music)
+    found = next(section for section in build_sections(numbers, ()) if section.title == "Pairing with music")
+    classes, clips = (block for block in found.blocks if isinstance(block, Table))
+    assert classes.rows[0][0] == "real"
+    assert classes.rows[0][-3:] == ("-", "-", "-")
+    assert clips.rows[0][3:] == ("120 to 120", "-", "-", "-", "-")
+    figure = Figure()
+    p_values(numbers.music).draw(figure)
+    assert figure.axes[1].get_legend() is None
 
 
 def test_progress_reaches_its_end(made: tuple[dict[str, Any], str, bytes, list[tuple[str, int, int]]]) -> None:

@@ -9,7 +9,7 @@ from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.skeleton import JOINT_INDEX, PELVIS_REST_HEIGHT_M, forward_kinematics
 from soulstream_training.data.repair import find_flips, repair
-from soulstream_training.data.resample import to_frames
+from soulstream_training.data.resample import source_times, to_frames, whole_rate
 from soulstream_training.data.retarget import BodyMotion
 
 FPS = 120
@@ -133,3 +133,17 @@ def test_rates_too_low_for_dancing_are_refused():
     _, motion = swaying()
     with pytest.raises(ConfigError, match=r"15(\.0)? frames a second is below 20"):
         to_frames(motion, 15)
+
+
+@pytest.mark.parametrize(("written", "whole"), [(1 / 0.0333333, 30.0), (1 / 0.03333, 30.0), (1 / 0.00833, 120.0)])
+def test_a_rate_written_with_few_decimals_is_neither_filtered_nor_interpolated_otherwise(written, whole):
+    _, motion = swaying()
+    assert whole_rate(written) == whole
+    here, there = (to_frames(motion, fps) for fps in (written, whole))
+    np.testing.assert_array_equal(here.root_m, there.root_m)
+    np.testing.assert_array_equal(source_times(480, written), source_times(480, whole))
+
+
+@pytest.mark.parametrize("fps", [29.97, 30000 / 1001, 24000 / 1001, 59.94, 25.2])
+def test_rates_of_video_stay_what_they_are(fps):
+    assert whole_rate(fps) == fps

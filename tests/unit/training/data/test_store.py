@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,20 @@ from fakes.named_figures import dance
 from soulstream_engine.errors import BundleError, ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.bvh import bvh_lines
+from soulstream_training.data import store_index
+from soulstream_training.data.clips import MAX_ROWS
 from soulstream_training.data.prepare import Prepared, prepare
 from soulstream_training.data.recipe import DataRecipe, Quality
-from soulstream_training.data.store import body_rows, load_store, read_index, write_index
+from soulstream_training.data.store import body_rows, is_whole, load_store, read_index, save_clip, write_index
+from soulstream_training.data.store_index import (
+    INDEX_NAME,
+    JOURNAL_NAME,
+    REJECTED_NAME,
+    ClipEntry,
+    append_journal,
+    read_known,
+    write_rejected,
+)
 
 ANYTHING = Quality(foot_slide_mps=1e9, jitter_mps3=1e9, limit_share=1.0, floor_penetration_m=1e9)
 ACCLAIM = DataRecipe(formats=("amc+asf",), quality=ANYTHING)
@@ -166,3 +178,80 @@ def test_damaged_stores_are_refused(data, tmp_path):
     (store / "index.json").write_text('{"format": 99}')
     with pytest.raises(ConfigError, match="not of format 3"):
         load_store(store)
+
+
+def test_a_missing_store_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="holds no store") as caught:
+        read_index(tmp_path)
+    assert "soulstream-train data prepare" in caught.value.hint
+
+
+ENTRY = ClipEntry("a", "h" * 64, "train", "real", "salsa", 120.0, "b", "p", 300, 300, size=1)
+
+
+def test_torn_lines_of_the_journal_are_passed_over_and_never_written_behind(tmp_path):
+    for number, name in enumerate("abc"):
+        append_journal(tmp_path, replace(ENTRY, clip_id=name))
+        with (tmp_path / JOURNAL_NAME).open("ab") as stream:
+            stream.write(b'{"clip_id": "to\xff'[: 8 + 8 * number])
+    with (tmp_path / JOURNAL_NAME).open("ab") as stream:
+        stream.write(b'\n{"of": "an older format"}\n\0\0\n' + b"[" * 100_000)
+    append_journal(tmp_path, replace(ENTRY, clip_id="d"))
+    assert list(read_known(tmp_path)) == list("abcd")
+
+
+def test_what_is_known_comes_from_all_lists_and_an_older_or_missing_one_is_empty(tmp_path):
+    assert read_known(tmp_path) == {}
+    write_index(tmp_path, [ENTRY])
+    write_rejected(tmp_path, [replace(ENTRY, clip_id="bad")])
+    assert sorted(read_known(tmp_path)) == ["a", "bad"]
+    for name in (INDEX_NAME, REJECTED_NAME):
+        (tmp_path / name).write_text('{"format": 2, "clips": [{"other": 1}]}')
+    assert read_known(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", [INDEX_NAME, REJECTED_NAME])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 3}', '{"format": 4, "clips": []}', '{"clips": []}'])
+def test_a_broken_list_is_not_taken_for_an_empty_one(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=f"'{name}'") as caught:
+        read_known(tmp_path)
+    assert "Delete it to have every clip made again" in caught.value.hint
+
+
+def test_a_list_that_is_too_large_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    write_index(tmp_path, [ENTRY])
+    monkeypatch.setattr(store_index, "MAX_INDEX_BYTES", 100)
+    with pytest.raises(ConfigError, match="is larger than 100 bytes"):
+        read_known(tmp_path)
+
+
+def test_as_many_clips_as_a_table_may_have_fit_into_an_index(tmp_path):
+    full = replace(
+        ENTRY,
+        clip_id="n" * 60,
+        partner_id="n" * 60,
+        take="n" * 60,
+        style="s" * 30,
+        licence="l" * 30,
+        music="m" * 80,
+        recording="r" * 66,
+        song="s" * 64,
+    )
+    full = replace(full, foot_slide_mps=0.1 + 0.2, source_slide_mps=0.1 + 0.2, jitter_mps3=73.63909932297558)
+    write_index(tmp_path, [full] * 10)
+    assert (tmp_path / INDEX_NAME).stat().st_size / 10 * MAX_ROWS < store_index.MAX_INDEX_BYTES
+
+
+def test_a_clip_is_whole_by_its_size_or_where_that_is_unknown_by_its_end(tmp_path):
+    assert not is_whole(tmp_path, ENTRY)
+    root_m, wxyz = np.zeros((9, 3), np.float32), np.zeros((9, 22, 4), np.float32)
+    size = save_clip(tmp_path, "a", root_m=root_m, joint_wxyz=wxyz, segments=np.zeros((0, 2), np.int32))
+    path = tmp_path / "a.npz"
+    assert size == path.stat().st_size
+    known, unknown = replace(ENTRY, size=size), replace(ENTRY, size=0)
+    assert is_whole(tmp_path, known)
+    assert is_whole(tmp_path, unknown)
+    path.write_bytes(path.read_bytes()[:-30])
+    assert not is_whole(tmp_path, known)
+    assert not is_whole(tmp_path, unknown)

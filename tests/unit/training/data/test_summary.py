@@ -45,6 +45,21 @@ def test_a_planted_leak_is_found_and_named(clips: list[ClipEntry], music: list[M
     assert all(leak.startswith(f"{kind}: ") for leak in leaks)
 
 
+@pytest.mark.parametrize(
+    ("shared", "kind"), [({"recording": "f.1"}, "recording"), ({"take": "t"}, "take"), ({"song": "s"}, "song")]
+)
+def test_a_leak_under_another_name_is_found(shared: dict[str, str], kind: str) -> None:
+    one, two = (replace(clip(name, split), **shared) for name, split in (("one", "train"), ("two", "test")))
+    assert find_leaks([one, two]) == [f"{kind}: two in test, one in train"]
+    assert find_leaks([one, replace(two, split="train")]) == []
+
+
+def test_a_ring_of_three_that_is_divided_is_found_although_a_partner_is_missing() -> None:
+    ring = [clip("a", "train", "b"), clip("b", "train", "c"), clip("c", "test", "a")]
+    takes = [replace(entry, take="a") for entry in (ring[1], ring[2])]
+    assert find_leaks(takes) == ["take: c in test, b in train"]
+
+
 def test_windows_minutes_and_hours_are_counted(tmp_path: Path) -> None:
     write_motion(tmp_path / "store")
     write_music(tmp_path / "music")
