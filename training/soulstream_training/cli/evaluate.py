@@ -82,13 +82,13 @@ def _tokenizers(store: Path, weights: Path, split: str, data: Path, figures: Pat
         for kind, model in models.items():
             status.update(f"Measuring {kind}")
             rows[kind] = tokenizer_row(model, tests, offsets)
-    columns = [
+    measures = [
         *("all", "body", "body_style_mean", "body_worst_style", "hands", "face", "jerk_ratio", "boundary_ratio"),
         *("usage0", "usage_min", "perplexity", "bits_per_s", "others"),
     ]
-    table = Table("tokenizer", *columns)
-    for kind, row in rows.items():
-        table.add_row(kind, *(str(row.get(column, "")) for column in columns))
+    table = Table("millimetres", *rows)
+    for name in measures:
+        table.add_row(name, *(str(row.get(name, "")) for row in rows.values()))
     console.print(table)
     levels = Table("body by levels", *map(str, range(1, 7)))
     for kind, row in rows.items():
