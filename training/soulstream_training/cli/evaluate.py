@@ -71,8 +71,8 @@ def _tokenizers(store: Path, weights: Path, split: str, data: Path, figures: Pat
     with console.status("Reading the clips") as status:
         tests = load_test_set(store, split)
         judged = [entry for entry in read_index(store) if entry.split == split]
-        for name in KINDS:
-            check_apart(trained_on(weights, name), judged, name)
+        for known in KINDS:
+            check_apart(trained_on(weights, known), judged, known)
         status.update("Reading the face")
         offsets = arkit_offsets(data) if (data / "ict-facekit").is_dir() else None
         if offsets is None:
@@ -91,8 +91,8 @@ def _tokenizers(store: Path, weights: Path, split: str, data: Path, figures: Pat
         table.add_row(name, *(str(row.get(name, "")) for row in rows.values()))
     console.print(table)
     levels = Table("body by levels", *map(str, range(1, 7)))
-    for kind, row in rows.items():
-        levels.add_row(kind, *(str(row["levels"].get(str(level), "")) for level in range(1, 7)))
+    for name, row in rows.items():
+        levels.add_row(name, *(str(row["levels"].get(str(level), "")) for level in range(1, 7)))
     console.print(levels)
     if figures is not None:
         from soulstream_training.evaluation.tokenizer_figures import write_tokenizer_results

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +16,9 @@ from tempfile import TemporaryDirectory
 import mido
 import numpy as np
 
-from soulstream_engine.errors import ConfigError
 from soulstream_training.data.groove import BEATS_A_BAR
 from soulstream_training.data.music_style import CHORDS, DRUM_CHANNEL, Note, Style
-from soulstream_training.data.programs import run_program
+from soulstream_training.data.programs import find_program, run_program
 
 MIN_SECTION_BARS = 8
 """Bars of a section at least: one groove, one progression, and a fill in its last bar."""
@@ -50,14 +48,7 @@ def find_mma() -> str:
     Raises:
         ConfigError: If it is not installed; names the Debian package.
     """
-    program = shutil.which("mma")
-    if program is None:
-        raise ConfigError(
-            "MMA_MISSING",
-            "The program mma, which plays the accompaniment of the training music, is not installed.",
-            "Install it: apt-get install mma",
-        )
-    return program
+    return find_program("mma", "which plays the accompaniment of the training music", code="MMA", packages="mma")
 
 
 def accompany(

@@ -8,7 +8,6 @@ Letters: B beats, N samples.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,7 @@ from soulstream_training.data.groove import BEATS_A_BAR, GrooveLibrary
 from soulstream_training.data.microphone import Heard, record
 from soulstream_training.data.mma_band import accompany
 from soulstream_training.data.music_style import DRUM_CHANNEL, Note, Style, draw_style, repeat_drums
-from soulstream_training.data.programs import run_program
+from soulstream_training.data.programs import find_program, run_program
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -116,13 +115,8 @@ def find_synthesiser() -> tuple[str, Path]:
     Raises:
         ConfigError: If one of them is not installed; names the Debian package.
     """
-    program = shutil.which("fluidsynth")
-    if program is None:
-        raise ConfigError(
-            "FLUIDSYNTH_MISSING",
-            "The program fluidsynth, which plays the training music, is not installed.",
-            "Install it: apt-get install fluidsynth fluid-soundfont-gm",
-        )
+    packages = "fluidsynth fluid-soundfont-gm"
+    program = find_program("fluidsynth", "which plays the training music", code="FLUIDSYNTH", packages=packages)
     for font in SOUND_FONTS:
         if font.is_file():
             return program, font

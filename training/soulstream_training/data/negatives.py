@@ -10,7 +10,6 @@ Letters: N samples, U frames at 30 fps, F features.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,12 @@ from numpy.typing import NDArray
 from scipy.signal import butter, oaconvolve, sosfilt
 
 from soulstream_engine.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.extractor import extract
 from soulstream_engine.motion.idle import idle_poses
 from soulstream_engine.motion.skeleton import NUM_BODY_JOINTS
 from soulstream_training.data.microphone import MAX_DRIFT, record
 from soulstream_training.data.music_render import LEAD_IN_S
-from soulstream_training.data.programs import run_program
+from soulstream_training.data.programs import find_program, run_program
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -120,14 +118,8 @@ def find_speaker() -> str:
     Raises:
         ConfigError: If it is not installed; names the Debian package.
     """
-    program = shutil.which("espeak-ng")
-    if program is None:
-        raise ConfigError(
-            "ESPEAK_MISSING",
-            "The program espeak-ng, which speaks the examples without music, is not installed.",
-            "Install it: apt-get install espeak-ng",
-        )
-    return program
+    what = "which speaks the examples without music"
+    return find_program("espeak-ng", what, code="ESPEAK", packages="espeak-ng")
 
 
 def make_negative(kind: str, seconds: float, generator: np.random.Generator) -> F32:

@@ -1,7 +1,8 @@
-"""Runs the programs that make sound: they write one file, end with status 0, and do not take for ever."""
+"""Finds and runs the programs that make sound and films: they write one file and do not take for ever."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,28 @@ from soulstream_engine.errors import ConfigError
 
 TIMEOUT_S = 300.0
 """Longest run of a program. A piece of some minutes takes each of them a few seconds (ours)."""
+
+
+def find_program(name: str, what: str, *, code: str, packages: str) -> str:
+    """Path of a program.
+
+    Args:
+        name: Its command.
+        what: What it does for us, as in "which plays the training music".
+        code: How the codes of its errors begin.
+        packages: Debian packages that bring it.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: If it is not installed; names the packages.
+    """
+    program = shutil.which(name)
+    if program is None:
+        message = f"The program {name}, {what}, is not installed."
+        raise ConfigError(f"{code}_MISSING", message, f"Install it: apt-get install {packages}")
+    return program
 
 
 def run_program(

@@ -11,7 +11,6 @@ Letters: T frames, J joints (22 of the body, or 52 with hands), P points of a fi
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import subprocess
 import zlib
@@ -33,6 +32,7 @@ from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion import rotations
 from soulstream_engine.motion.representation import heading_rad
 from soulstream_engine.motion.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_BODY_JOINTS, NUM_JOINTS, PARENTS
+from soulstream_training.data.programs import find_program
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -362,14 +362,7 @@ def find_encoder() -> str:
     Raises:
         ConfigError: If it is not installed; names the Debian package.
     """
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise ConfigError(
-            "FFMPEG_MISSING",
-            "The program ffmpeg, which encodes the films, is not installed.",
-            "Install it: apt-get install ffmpeg",
-        )
-    return program
+    return find_program("ffmpeg", "which encodes the films", code="FFMPEG", packages="ffmpeg")
 
 
 def write_video(path: Path, systems: Mapping[str, NDArray[np.floating]], fps: float = FPS) -> None:

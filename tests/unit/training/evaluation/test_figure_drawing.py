@@ -20,7 +20,7 @@ from soulstream_engine.motion.skeleton import (
     PELVIS_REST_HEIGHT_M,
     forward_kinematics,
 )
-from soulstream_training.evaluation import figure_drawing
+from soulstream_training.data import programs
 from soulstream_training.evaluation.figure_drawing import (
     LEFT,
     PANEL_PX,
@@ -191,7 +191,7 @@ def test_colours_come_through(tmp_path: Path) -> None:
 
 
 def test_without_ffmpeg_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure_drawing.shutil, "which", lambda name: None)
+    monkeypatch.setattr(programs.shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match="ffmpeg, which encodes the films, is not installed") as caught:
         write_video(tmp_path / "film.mp4", {"truth": standing()})
     assert caught.value.code == "FFMPEG_MISSING"
@@ -202,7 +202,7 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     program = tmp_path / "ffmpeg"
     program.write_text("#!/bin/sh\necho Unknown encoder libx264 >&2\nexit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr(figure_drawing.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(programs.shutil, "which", lambda name: str(program))
     film = tmp_path / "film.mp4"
     film.write_bytes(b"the old one")
     with pytest.raises(ConfigError, match=r"film\.mp4: Unknown encoder libx264") as caught:

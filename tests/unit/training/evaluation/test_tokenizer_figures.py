@@ -13,8 +13,8 @@ from fakes.motion_store import FRAMES, write_motion
 
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.representation import BODY_DIM
+from soulstream_training.data import programs
 from soulstream_training.data.store import read_index, write_index
-from soulstream_training.evaluation import figure_drawing
 from soulstream_training.evaluation.tokenizer_figures import choose_stretches, liveliest, write_tokenizer_results
 from soulstream_training.evaluation.tokenizer_table import STUDIO_FORMATS, TestSet, load_test_set, tokenizer_row
 from soulstream_training.models.hrvq import Hrvq, preset
@@ -126,7 +126,7 @@ def test_the_numbers_may_be_missing(tests: TestSet, models: dict[str, Hrvq], tmp
 def test_nothing_to_show_is_refused(
     tests: TestSet, models: dict[str, Hrvq], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figure_drawing.shutil, "which", lambda name: f"/{name}")
+    monkeypatch.setattr(programs.shutil, "which", lambda name: f"/{name}")
     with pytest.raises(ConfigError, match="0 tokenizers and 1 stretches of motion: nothing to show"):
         write_tokenizer_results({}, tests, {}, tmp_path / "out")
     with pytest.raises(ConfigError, match="5 tokenizers and 0 stretches"):
@@ -142,7 +142,7 @@ def test_nothing_to_show_is_refused(
 def test_a_missing_encoder_is_found_before_the_work_begins(
     tests: TestSet, models: dict[str, Hrvq], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figure_drawing.shutil, "which", lambda name: None)
+    monkeypatch.setattr(programs.shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match="ffmpeg"):
         write_tokenizer_results(models, tests, {}, tmp_path / "out", pytest.fail)
     assert not (tmp_path / "out").exists()
