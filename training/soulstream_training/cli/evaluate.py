@@ -84,7 +84,7 @@ def _tokenizers(store: Path, weights: Path, split: str, data: Path, figures: Pat
             rows[kind] = tokenizer_row(model, tests, offsets)
     measures = [
         *("all", "body", "body_style_mean", "body_worst_style", "hands", "face", "jerk_ratio", "boundary_ratio"),
-        *("usage0", "usage_min", "perplexity", "bits_per_s", "others"),
+        *("usage0", "usage_min", "perplexity", "bits_per_s", "ms_per_token", "others"),
     ]
     table = Table("millimetres", *rows)
     for name in measures:

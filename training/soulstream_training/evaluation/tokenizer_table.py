@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.errors import ConfigError
 from soulstream_training.data.report_codes import CodeUsage
 from soulstream_training.data.store import load_store
@@ -111,7 +113,8 @@ def tokenizer_row(model: Hrvq, tests: TestSet, offsets: VertexOffsets | None = N
         ``all body hands face`` (mean joint distances in millimetres, and of a face vertex or weight),
         ``body_style_mean body_worst_style styles``, ``jerk_ratio boundary_ratio slide_ratio velocity acceleration``,
         ``usage`` and ``perplexity`` by part and level with ``usage0`` of the coarsest, ``usage_min`` of all,
-        ``bits_per_s``, ``levels`` and ``others`` (the body on motion of another studio, captured joints).
+        ``bits_per_s``, ``ms_per_token`` (streaming decoder, one thread; ``None`` if it cannot stream), ``levels`` and
+        ``others`` (the body on motion of another studio, captured joints).
     """
     total = measure(model, tests.studio, offsets=offsets)
     styles = {style: measure(model, stretches)["body"] for style, stretches in sorted(tests.by_style.items())}
@@ -139,12 +142,42 @@ def tokenizer_row(model: Hrvq, tests: TestSet, offsets: VertexOffsets | None = N
         "usage": usage,
         "perplexities": perplexity,
         "bits_per_s": round(model.config.bits_per_second, 1),
+        "ms_per_token": round(decoder_ms_per_token(model), 2) if model.config.causal else None,
         "levels": levels,
     }
     if tests.others:
         stretches, captured = zip(*tests.others, strict=True)
         row["others"] = round(measure(model, stretches, captured=captured)["captured"], 2)
     return row
+
+
+@torch.no_grad()
+def decoder_ms_per_token(model: Hrvq, tokens: int = 2, ticks: int = 60) -> float:
+    """What the streaming decoder costs: median over ticks, state in and out, one thread.
+
+    Args:
+        model: Causal, in evaluation mode.
+        tokens: Tokens of a tick.
+        ticks: Ticks to run.
+
+    Returns:
+        Milliseconds a token.
+
+    Raises:
+        ValueError: If the model is not causal.
+    """
+    config, threads = model.config, torch.get_num_threads()
+    latents = torch.randn(1, config.code_dim * len(config.parts), tokens)
+    states, times_ns = None, []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(ticks):
+            start_ns = monotonic_ns()
+            _, states = model.decoder(latents, states)
+            times_ns.append(monotonic_ns() - start_ns)
+    finally:
+        torch.set_num_threads(threads)
+    return float(np.median(times_ns)) / 1e6 / tokens
 
 
 def code_usage(

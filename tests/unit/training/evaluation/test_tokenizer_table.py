@@ -16,7 +16,7 @@ from soulstream_training.models.hrvq_config import preset
 KEYS = {
     *("all", "body", "hands", "face_weight", "body_style_mean", "body_worst_style", "styles", "jerk_ratio"),
     *("boundary_ratio", "slide_ratio", "velocity", "acceleration", "usage0", "usage_min", "perplexity", "usage"),
-    *("perplexities", "bits_per_s", "levels"),
+    *("perplexities", "bits_per_s", "ms_per_token", "levels"),
 }
 
 
@@ -33,6 +33,7 @@ def test_a_row_has_every_key_and_every_level(tmp_path: Path) -> None:
     assert list(row["levels"]) == ["1", "2", "3"]
     assert list(row["usage"]) == ["body", "hands", "face"]
     assert row["bits_per_s"] == 270.0, "3 parts, 3 levels, 4 bits, 7.5 tokens a second"
+    assert row["ms_per_token"] > 0
     assert row["usage0"] == row["usage"]["body"][0]
     assert row["body_style_mean"] == row["body"], "one style"
     assert list(tokenizer_row(model("vq512"), tests)["levels"]) == ["1"]
