@@ -91,6 +91,13 @@ _NOTICES = (
         MIT_TEXT,
     ),
     Notice(
+        "MIT-IWER",
+        "IWER, hand poses that hands by rule are mixed of",
+        "MIT licence: the copyright line and the licence text go with what was made from it.",
+        "Copyright (c) Meta Platforms, Inc. and affiliates.",
+        MIT_TEXT,
+    ),
+    Notice(
         GROOVE_ID,
         "Groove MIDI Dataset",
         "CC BY 4.0: name the authors, link, say what was changed.",
