@@ -14,14 +14,14 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from soulstream_engine.arrays import read_arrays
 from soulstream_engine.errors import BundleError
-from soulstream_engine.manifest import SCHEMA_VERSION, Manifest
+from soulstream_engine.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from soulstream_engine.onnx_guard import check_graph
 from soulstream_engine.validation import describe
 
@@ -33,6 +33,8 @@ __all__ = [
     "default_bundle_path",
     "load_bundle",
     "read_arrays",
+    "read_document",
+    "read_verified",
     "sha256_of",
 ]
 
@@ -47,6 +49,8 @@ MAX_BUNDLE_BYTES = 1024 * 1024 * 1024
 
 MAX_FILES = 64
 """Most files a manifest may list. Source: ours; ours list fewer than ten."""
+
+Document = TypeVar("Document", bound=BaseModel)
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _REPAIR = "Fetch the bundle again, or export it again with soulstream-export."
@@ -104,7 +108,7 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
             "BUNDLE_MISSING", f"Bundle '{folder}' is not a folder.", f"Name the folder that holds {MANIFEST_NAME}."
         )
     manifest = read_manifest(folder)
-    contents = {name: _read_verified(folder, name, manifest) for name in manifest.files}
+    contents = {name: read_verified(folder, name, entry) for name, entry in manifest.files.items()}
     for step in manifest.steps:
         check_graph(contents[step.file], step.file)
     graphs = {step.name: contents[step.file] for step in manifest.steps}
@@ -123,29 +127,72 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         BundleError: As ``load_bundle``, for the manifest alone.
     """
-    raw = _read_file(folder, MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    manifest = read_document(folder, MANIFEST_NAME, Manifest, SCHEMA_VERSION)
+    _check_listing(folder, manifest)
+    return manifest
+
+
+def read_document(
+    folder: Path, name: str, model: type[Document], newest: int, limit: int = MAX_MANIFEST_BYTES
+) -> Document:
+    """Reads and validates a JSON document that has a ``schema_version``.
+
+    Args:
+        folder: Where it lies.
+        name: Of the file.
+        model: What it must be.
+        newest: Schema version that this release reads up to.
+        limit: Longest document accepted, bytes.
+
+    Returns:
+        The validated document.
+
+    Raises:
+        BundleError: If it is missing, a link, too large, no JSON, of a newer schema, or has unknown or wrong fields
+            (all listed at once).
+    """
+    raw = _read_file(folder, name, limit)
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BundleError(
-            "BUNDLE_MANIFEST", f"'{folder / MANIFEST_NAME}' is not valid JSON: {error}.", _REPAIR
-        ) from error
+        raise BundleError("BUNDLE_MANIFEST", f"'{folder / name}' is not valid JSON: {error}.", _REPAIR) from error
     schema = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+    if isinstance(schema, int) and schema > newest:
         raise BundleError(
             "BUNDLE_TOO_NEW",
-            f"Bundle '{folder}' has schema version {schema}, this soulstream reads up to {SCHEMA_VERSION}.",
+            f"Bundle '{folder}' has schema version {schema}, this soulstream reads up to {newest}.",
             "Update soulstream, or use a bundle made for this version.",
         )
     try:
-        manifest = Manifest.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        lines = "\n  ".join(describe(Manifest, error))
+        lines = "\n  ".join(describe(model, error))
+        raise BundleError("BUNDLE_MANIFEST", f"'{folder / name}' is not valid:\n  {lines}\n", _REPAIR) from error
+
+
+def read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
+    """Reads a file whose size and hash are known.
+
+    Args:
+        folder: Where it lies.
+        name: Of the file; plain.
+        entry: What the manifest says of it.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        BundleError: If it is missing, a link, or of another size or hash.
+    """
+    data = _read_file(folder, name, entry.bytes, exact=True)
+    found = sha256_of(data)
+    if found != entry.sha256:
         raise BundleError(
-            "BUNDLE_MANIFEST", f"'{folder / MANIFEST_NAME}' is not valid:\n  {lines}\n", _REPAIR
-        ) from error
-    _check_listing(folder, manifest)
-    return manifest
+            "BUNDLE_HASH",
+            f"File '{folder / name}' was changed: its SHA-256 is {found[:16]}, the manifest says {entry.sha256[:16]}.",
+            _REPAIR,
+        )
+    return data
 
 
 def check_features(manifest: Manifest, names: Sequence[str]) -> None:
@@ -195,19 +242,6 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
             f"'{folder}' declares {total} bytes, {MAX_BUNDLE_BYTES} are allowed.",
             "Use a smaller model.",
         )
-
-
-def _read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
-    entry = manifest.files[name]
-    data = _read_file(folder, name, entry.bytes, exact=True)
-    found = sha256_of(data)
-    if found != entry.sha256:
-        raise BundleError(
-            "BUNDLE_HASH",
-            f"File '{folder / name}' was changed: its SHA-256 is {found[:16]}, the manifest says {entry.sha256[:16]}.",
-            _REPAIR,
-        )
-    return data
 
 
 def _read_file(folder: Path, name: str, limit: int, *, exact: bool = False) -> bytes:

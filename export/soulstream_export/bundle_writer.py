@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
 from soulstream_engine.bundle import MANIFEST_NAME, load_bundle, sha256_of
-from soulstream_engine.errors import BackendError, ConfigError
+from soulstream_engine.errors import BackendError
 from soulstream_engine.features.layout import FEATURE_NAMES
 from soulstream_engine.manifest import Features as FeatureSpec
 from soulstream_engine.manifest import (
@@ -33,8 +32,9 @@ from soulstream_engine.sampling.window import FOR_ONE
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.models.magm import Magm
 
-from .graph import export_graph, with_half_weights
+from .graph import export_graph, round_to_half, with_half_weights
 from .steps import STAGES, DecoderStep, MusicStep, StageStep
+from .whole_folder import refuse_other_folder, write_whole
 
 PARITY_TOLERANCE = 2e-3
 """Largest difference between torch and ONNX Runtime, of outputs of order 10: float16 storage of the weights is compared
@@ -67,14 +67,6 @@ class BundleFacts:
     def halves(self) -> int:
         """1 where no guidance needs scores without music, else 2."""
         return 1 if self.sampler.get("guidance", 1.0) == self.sampler.get("residual_guidance", 1.0) == 1.0 else 2
-
-
-def _round_to_half(module: nn.Module) -> None:
-    """Give torch the weights that the bundle stores, so that parity compares arithmetic and nothing else."""
-    with torch.no_grad():
-        for tensor in [*module.parameters(), *module.buffers()]:
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
 
 
 def example_inputs(
@@ -138,15 +130,10 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         BackendError: If ONNX Runtime does not give what torch gives.
         ConfigError: If ``folder`` holds files that are no bundle.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
-        raise ConfigError(
-            "BUNDLE_TARGET",
-            f"'{folder}' holds files but no {MANIFEST_NAME}; it is not a bundle that may be replaced.",
-            "Name a new folder, or the bundle to replace.",
-        )
+    refuse_other_folder(folder, MANIFEST_NAME, "bundle")
     for network in (tokenizer, mask, residual):
         network.eval()
-        _round_to_half(network)
+        round_to_half(network)
     modules: dict[str, nn.Module] = {
         "music": MusicStep(mask, residual, facts.halves),
         "mask": StageStep(mask),
@@ -179,15 +166,8 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
     files = {f"{name}.onnx": data for name, data in graphs.items()}
     files |= {name: text.encode("utf-8") for name, text in facts.documents.items()}
     manifest = _manifest(tokenizer, mask, facts, files, specs)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, data in files.items():
-        (partial / name).write_bytes(data)
-    (partial / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
-    load_bundle(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    files[MANIFEST_NAME] = (json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n").encode("utf-8")
+    write_whole(folder, files, load_bundle)
     return folder
 
 

@@ -1,9 +1,10 @@
-"""``soulstream-export``: trained weights to a bundle."""
+"""``soulstream-export``: trained weights to what the engine runs."""
 
 from __future__ import annotations
 
 import sys
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,17 @@ from soulstream_engine.errors import ConfigError, SoulstreamError
 if TYPE_CHECKING:
     from .bundle_writer import BundleFacts
 
+
+class Part(StrEnum):
+    """Whose motion a retrieval model knows."""
+
+    BODY = "body"
+    WHOLE = "whole"
+
+
 app = typer.Typer(
     name="soulstream-export",
-    help="Freeze trained weights into a bundle that the engine plays.",
+    help="Freeze trained weights into what the engine runs: a bundle to dance with, a retrieval model to judge with.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -25,7 +34,7 @@ app = typer.Typer(
 
 @app.callback()
 def _root() -> None:
-    """Freeze trained weights into a bundle that the engine plays."""
+    """Freeze trained weights into what the engine runs: a bundle to dance with, a retrieval model to judge with."""
 
 
 @app.command()
@@ -54,6 +63,46 @@ def bundle(
     say(f"{written}: {size / 1e6:.1f} MB, {known.model_id}")
     if as_json:
         print_json({"bundle": str(written), "bytes": size, "model": known.model_id})
+
+
+@app.command()
+def mmr(
+    out: Path = typer.Option(..., "--out", help="Folder of the graphs; replaced when everything has succeeded."),
+    part: Part = typer.Option(Part.BODY, "--part", help="Whose motion the model knows; whole: hands and face too."),
+    weights: Path = typer.Option("training/checkpoints", "--weights", help="Folder of the trained weights."),
+    as_json: bool = typer.Option(False, "--json", help="Print one line of JSON last."),
+) -> None:
+    """Export the two encoders of a retrieval model, and check them against torch.
+
+    Writes music.onnx and motion.onnx, which give latents to compare by cosine, and mmr.json, which says what they read,
+    what they learned from, and how far they are from torch. The engine hears music with it (load_music_style).
+
+    Examples:
+      soulstream-export mmr --out mmr_body
+      soulstream-export mmr --part whole --out mmr_whole --json
+    """
+    from soulstream_training.recipes.checkpoint import load_weights
+    from soulstream_training.recipes.mmr import load_mmr, weights_name
+
+    from .mmr import FRAMES, export_mmr
+
+    model = load_mmr(weights, part.value)
+    _, meta = load_weights(weights, weights_name(part.value))
+    config = meta["config"]
+    frames = config.get("recipe", {}).get("frames", FRAMES)
+    with console.status("Exporting, then comparing with torch"):
+        made = export_mmr(
+            model,
+            out,
+            part=part.value,
+            trained_on=config.get("trained_on", {}),
+            step=meta["step"],
+            frames=frames,
+        )
+    size, parity = made.motion.bytes + made.music.bytes, max(made.motion.parity, made.music.parity)
+    say(f"{out}: {size / 1e6:.1f} MB, windows of {frames / made.fps:g} s, at most {parity:.0e} from torch")
+    if as_json:
+        print_json({"mmr": str(out), "part": made.part, "bytes": size, "frames": frames, "parity": parity})
 
 
 def read_facts(path: Path) -> BundleFacts:

@@ -84,8 +84,19 @@ def export_graph(
     return model
 
 
-def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store large float32 constants as float16 with a Cast behind each; changes ``model`` in place and returns it."""
+def round_to_half(module: nn.Module) -> None:
+    """Give torch, in place, the weights that a graph stores: parity then compares arithmetic and nothing else."""
+    with torch.no_grad():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+
+
+def with_half_weights(model: onnx.ModelProto, *, exact: bool = False) -> onnx.ModelProto:
+    """Store large float32 constants as float16 with a Cast behind each; changes ``model`` in place and returns it.
+
+    ``exact``: only those that float16 holds as they are, so rounded weights, but no table that the exporter computed.
+    """
     casts = []
     for initializer in model.graph.initializer:
         if initializer.data_type != TensorProto.FLOAT or int(np.prod(initializer.dims)) < HALF_FROM_ELEMENTS:
@@ -93,9 +104,11 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         values = numpy_helper.to_array(initializer)
         if np.abs(values).max() > LARGEST_HALF:
             continue
+        half = values.astype(np.float16)
+        if exact and not np.array_equal(half, values):
+            continue
         name = initializer.name
-        stored = numpy_helper.from_array(values.astype(np.float16), name + "_half")
-        initializer.CopyFrom(stored)
+        initializer.CopyFrom(numpy_helper.from_array(half, name + "_half"))
         casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
     for index, node in enumerate(casts):
         model.graph.node.insert(index, node)

@@ -48,6 +48,13 @@ def test_small_constants_and_whole_numbers_stay_as_they_are() -> None:
     assert kept["index"] == TensorProto.INT64
 
 
+def test_constants_that_half_does_not_hold_stay_whole_where_that_is_asked() -> None:
+    values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    assert with_half_weights(linear(values), exact=True).graph.initializer[0].data_type == TensorProto.FLOAT
+    rounded = linear(values.astype(np.float16))
+    assert with_half_weights(rounded, exact=True).graph.initializer[0].data_type == TensorProto.FLOAT16
+
+
 @pytest.mark.parametrize("large", [7e4, -1e30])
 def test_weights_too_large_for_half_stay_whole(large: float) -> None:
     weights = np.ones((64, 64), np.float32)

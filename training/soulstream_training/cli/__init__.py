@@ -9,7 +9,7 @@ import typer
 from soulstream_engine.cli.output import show_error
 from soulstream_engine.errors import SoulstreamError
 
-from . import data, evaluate, face, train
+from . import data, evaluate, face, retrieve, train
 
 app = typer.Typer(
     name="soulstream-train",
@@ -23,6 +23,8 @@ app.add_typer(face.app, name="face", help="ARKit faces to FLAME and back.")
 app.command("hrvq")(train.hrvq)
 app.command("decoder")(train.decoder)
 app.command("magm")(train.magm)
+app.command("mmr")(train.mmr)
+app.command("retrieve")(retrieve.retrieve)
 
 
 def main() -> None:

@@ -123,6 +123,9 @@ def music(
     out: Path = MusicOption,
     drums: Path | None = DrumsOption,
     renderings: int = typer.Option(12, min=1, help="Renderings of each clip, every second one for its mirror image."),
+    test: bool = typer.Option(
+        False, "--test", help="For the test split, which retrieval is measured on; name a folder of its own."
+    ),
     workers: int = WorkersOption,
     as_json: bool = JsonOption,
 ) -> None:
@@ -130,14 +133,18 @@ def music(
 
     A clip whose music fails is named with its reason, and the rest of the set goes on; the next run tries it again.
 
+    Example:
+      soulstream-train data music --test --store .cache/open --music .cache/open_test_music --renderings 6
+
     Needs FluidSynth with a General MIDI sound font, MMA and eSpeak (Debian: fluidsynth, fluid-soundfont-gm, mma,
     espeak-ng).
     """
-    from soulstream_training.data.music_dataset import build_music_dataset
+    from soulstream_training.data.music_dataset import SPLITS, TEST_SPLIT, build_music_dataset
     from soulstream_training.data.summary import paired_hours, pairing_by_class
 
     with _progress() as progress:
-        made = build_music_dataset(store, data, out, renderings, workers, progress, drums)
+        splits = (TEST_SPLIT,) if test else SPLITS
+        made = build_music_dataset(store, data, out, renderings, workers, progress, drums, splits)
     _tell_music(made)
     paired = [entry for entry in made.renderings if entry.is_paired]
     numbers = {

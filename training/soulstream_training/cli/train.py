@@ -1,4 +1,4 @@
-"""``soulstream-train hrvq`` and ``magm``: the recipes."""
+"""``soulstream-train hrvq``, ``magm`` and ``mmr``: the recipes."""
 
 from __future__ import annotations
 
@@ -104,3 +104,37 @@ def magm(
     )
     number = list(Stage).index(stage)
     train_magm(recipe, number, train, held_out, runs / f"magm_{stage.value}", weights, weights if go_on else None)
+
+
+def mmr(
+    config: Path = typer.Option("training/configs/mmr.toml", "--config", help="TOML file; see training/configs."),
+    part: str = typer.Option("", help="body or whole (hands and face too).", show_default="that of the config"),
+    store: Path = StoreOption,
+    music: Path = MusicOption,
+    runs: Path = RunsOption,
+    weights: Path = WeightsOption,
+    heavy: Path | None = typer.Option(
+        None, "--heavy", help="Folder of offline features, NAME.npy [U, H] for each rendering.", show_default="none"
+    ),
+    teacher: Path | None = typer.Option(
+        None, "--teacher", help="Weights of a model of offline features, to learn from.", show_default="none"
+    ),
+) -> None:
+    """Train a retrieval model: one latent for music, one for dance, alike where they belong together.
+
+    Examples:
+      soulstream-train mmr --store .cache/open --music .cache/open_music
+      soulstream-train mmr --part whole --store .cache/open --music .cache/open_music
+      soulstream-train mmr --heavy jukebox --weights teacher; soulstream-train mmr --heavy jukebox --teacher teacher
+    """
+    from soulstream_training.recipes.mmr import train_mmr, weights_name
+    from soulstream_training.recipes.mmr_recipe import MmrRecipe
+
+    recipe = read_section(config, "mmr", MmrRecipe)
+    if part:
+        try:
+            recipe = MmrRecipe.model_validate(recipe.model_dump() | {"part": part})
+        except ValidationError as error:
+            raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--part") from error
+    name = weights_name(recipe.part, heavy=heavy is not None and teacher is None)
+    train_mmr(recipe, store, music, runs / name, weights, heavy, teacher)

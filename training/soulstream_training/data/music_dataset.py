@@ -46,7 +46,10 @@ MUSIC_VERSION = "5"
 """Raise it when pairing or rendering changes what a rendering looks like; all are then made again."""
 
 SPLITS = ("train", "val")
-"""Splits that get renderings; what is tested is never heard in training."""
+"""Splits that get renderings unless others are asked for."""
+
+TEST_SPLIT = "test"
+"""Its renderings lie in a folder of their own: what is tested is never heard in training."""
 
 PAIRED_CLASSES = ("A", "B", "real")
 
@@ -104,6 +107,7 @@ def build_music_dataset(
     workers: int = 1,
     progress: Progress | None = None,
     drums_dir: Path | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> MusicSet:
     """Makes the renderings that are missing or out of date.
 
@@ -112,24 +116,25 @@ def build_music_dataset(
         data_dir: Folder with the recordings that clips were danced to.
         out_dir: Folder to write; created if missing. Every rendering is noted as it is done, so a stopped run goes on
             where it was. Renderings of clips that the store does not have stay as they are.
-        renderings: Renderings of each clip of the splits ``train`` and ``val`` that can be paired; every second one is
-            for its mirror image.
+        renderings: Renderings of each clip of the splits that can be paired; every second one is for its mirror image.
         workers: Processes; 1 works in this process.
         progress: Progress display to report to.
         drums_dir: Folder with the drum takes, ``data_dir`` if ``None``. If it has none, bands play drums of their own,
             and the note says so.
+        splits: Splits that get renderings; ``test`` goes into a folder of its own.
 
     Returns:
         All entries of the store's clips.
 
     Raises:
-        ConfigError: If FluidSynth, MMA, eSpeak or the store are missing, or the folder holds music of another store.
+        ConfigError: If FluidSynth, MMA, eSpeak or the store are missing, the folder holds music of another store, or
+            the test split would share a folder with others.
         ValueError: If ``renderings`` or ``workers`` is less than 1.
     """
     if renderings < 1 or workers < 1:
         raise ValueError(f"{renderings} renderings by {workers} workers: both must be at least 1")
     in_store = read_index(store_dir)
-    clips = {e.clip_id: e for e in in_store if e.pairing_class in PAIRED_CLASSES and e.split in SPLITS}
+    clips = {e.clip_id: e for e in in_store if e.pairing_class in PAIRED_CLASSES and e.split in splits}
     is_made_up = any(clip.pairing_class != "real" for clip in clips.values())
     if is_made_up:
         find_synthesiser()
@@ -137,6 +142,7 @@ def build_music_dataset(
     if clips:
         find_speaker()
     made, quiet = _read_folder(out_dir, store_dir, {entry.clip_id for entry in in_store})
+    _keep_test_apart(out_dir, made, splits)
     takes = drums_dir or data_dir
     found = takes if has_takes(takes) else None
     code = code_hash()
@@ -165,7 +171,7 @@ def build_music_dataset(
             progress.advance(task)
     first = [entries.pop(job.entry.name) for job in jobs]
     own = [*first, *entries.values()]
-    negatives = _make_negatives(out_dir, _plan_negatives(own, code), quiet, workers, progress)
+    negatives = _make_negatives(out_dir, _plan_negatives(own, code, splits), quiet, workers, progress)
     write_music_index(out_dir, [*own, *others], negatives)
     _tidy(out_dir, [entry.name for entry in (*own, *others) if entry.is_paired] + [entry.name for entry in negatives])
     no_takes = f"No drum takes in {takes}: bands play their own drums." if is_made_up and found is None else ""
@@ -187,6 +193,15 @@ def _read_folder(out_dir: Path, store_dir: Path, clip_ids: set[str]) -> tuple[li
         message = f"'{out_dir}' holds music of {count} clips, of which '{store_dir}' has none ({min(theirs)} ...)."
         raise ConfigError("MUSIC_FOLDER_TAKEN", message, "Name another folder with --music, or empty this one.")
     return made, read_negatives(out_dir)
+
+
+def _keep_test_apart(out_dir: Path, made: Sequence[MusicEntry], splits: Sequence[str]) -> None:
+    """Refuses to put what is tested beside what is learned from."""
+    found = sorted({entry.split for entry in made} | set(splits))
+    if TEST_SPLIT in found and len(found) > 1:
+        message = f"'{out_dir}' would hold music of the splits {', '.join(found)}."
+        remedy = f"Give the split {TEST_SPLIT} a folder of its own with --music: what is tested is not to be heard."
+        raise ConfigError("MUSIC_FOLDER_TAKEN", message, remedy)
 
 
 def _facts(clip: ClipEntry, data_dir: Path, with_takes: bool, code: str) -> str:
@@ -233,10 +248,10 @@ def _tidy(out_dir: Path, names: Sequence[str]) -> None:
             path.unlink()
 
 
-def _plan_negatives(entries: Sequence[MusicEntry], code: str) -> list[NegativeEntry]:
+def _plan_negatives(entries: Sequence[MusicEntry], code: str, splits: Sequence[str]) -> list[NegativeEntry]:
     """As many sounds of every split, kind after kind, as make up the share."""
     planned = []
-    for split in SPLITS:
+    for split in splits:
         frames = sum(entry.num_frames for entry in entries if entry.is_paired and entry.split == split)
         size = round(NEGATIVE_S * FPS)
         count = -(-round(frames * NEGATIVE_SHARE / (1.0 - NEGATIVE_SHARE)) // size)

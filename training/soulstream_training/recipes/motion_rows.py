@@ -88,12 +88,7 @@ def clip_stretches(
     found = []
     entry = clip.entry
     whole = columns != "body"
-    if columns in FACE_SPACES and entry.face_space != columns:
-        raise ConfigError(
-            "FACE_SPACE",
-            f"'{entry.clip_id}' has a face of the space '{entry.face_space}', the recipe asks for '{columns}'.",
-            "Set face_space alike in both recipes.",
-        )
+    check_face_space(clip, columns)
     for first, last in _pieces(clip, whole):
         if last - first <= min_rows:
             continue
@@ -113,12 +108,27 @@ def clip_stretches(
             other = column_weights(
                 clip.captured[MIRROR_JOINTS], rows.shape[1], hands, face_worth * (columns in MIRRORED_FACES)
             )
-            found.append(replace(plain, is_mirrored=True, rows=_mirrored(rows, columns), weight=other))
+            found.append(replace(plain, is_mirrored=True, rows=mirrored(rows, columns), weight=other))
     return found
 
 
-def _mirrored(rows: F32, columns: str) -> F32:
-    """Mirror image of rows; a face that has none is left as it is."""
+def check_face_space(clip: Clip, columns: str) -> None:
+    """Refuses a clip whose face cannot fill the columns that are asked for.
+
+    Raises:
+        ConfigError: If the clip's face is of another space.
+    """
+    entry = clip.entry
+    if columns in FACE_SPACES and entry.face_space != columns:
+        raise ConfigError(
+            "FACE_SPACE",
+            f"'{entry.clip_id}' has a face of the space '{entry.face_space}', the recipe asks for '{columns}'.",
+            "Set face_space alike in both recipes.",
+        )
+
+
+def mirrored(rows: F32, columns: str) -> F32:
+    """Mirror image of rows [T, D] (``columns`` as in ``clip_stretches``); a face that has none is left as it is."""
     if columns in ("body", *MIRRORED_FACES):
         return mirror_rows(rows)
     split = representation.FACE_START

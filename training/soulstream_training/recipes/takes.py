@@ -10,13 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
-from soulstream_engine.clock import FPS
-from soulstream_engine.motion.mirror import MIRROR_JOINTS, mirror_rows
-from soulstream_engine.motion.representation import BODY_DIM, decode_joints, encode_body
+from soulstream_engine.motion.mirror import MIRROR_JOINTS
+from soulstream_engine.motion.representation import BODY_DIM, encode_body
 from soulstream_training.data.drift import drifted_frames
-from soulstream_training.data.kinematic_beats import mean_speed
 from soulstream_training.data.music_index import (
     NEGATIVE_SHARE,
     MusicClip,
@@ -25,22 +22,14 @@ from soulstream_training.data.music_index import (
     read_music_index,
     read_negatives,
 )
-from soulstream_training.data.pairing import resample_motion
 from soulstream_training.data.store import Clip, load_store
 
+from .bent_motion import MIN_ROWS, bent_rows, danced
 from .motion_rows import Stretch, clip_stretches, column_weights
 from .paired import F32, Take
 
 UNPAIRED_SHARE = 0.15
 """Share of windows that show motion without music (class C and clips that fit no grid)."""
-
-STILL_M_S = 0.25
-"""A second in which the body is slower than this on average is waiting, not dancing. Source: ours; salsa takes begin
-and end with two to four seconds of standing at 0.05 m/s, and dance at 0.5. A sampler that had learned them fell
-into that stance and never left it (LOG.md, 2026-11-27)."""
-
-MIN_ROWS = 24
-"""Shorter stretches of dance are left out (ours)."""
 
 CAPPED_STYLE = "salsa"
 CAPPED_SHARE = 0.75
@@ -121,29 +110,10 @@ def _drifted(music: MusicClip, version: int) -> tuple[MusicClip, F32]:
 
 def _bent_takes(clip: Clip, music: MusicClip, trust: F32 | None = None) -> list[Take]:
     """The stretches of a rendering whose motion is clean throughout, mirrored where the rendering is."""
-    root, joints = resample_motion(clip.root_m, clip.joint_wxyz, music.source_frame)
-    takes = []
-    for first, last in clip.segments.tolist():
-        inside = np.flatnonzero((music.source_frame >= first) & (music.source_frame <= last - 1))
-        if inside.size < 2:
-            continue
-        frames = slice(int(inside[0]), int(inside[-1]) + 1)
-        rows = encode_body(root[frames], joints[frames])
-        dance = danced(rows)
-        if dance.stop - dance.start < MIN_ROWS:
-            continue
-        heard = slice(frames.start + dance.start, frames.start + dance.stop + 1)
-        kept = None if trust is None else trust[heard]
-        shown = mirror_rows(rows[dance]) if music.entry.is_mirrored else rows[dance]
-        takes.append(Take(shown, music.features[heard], 1.0, music.lock[heard], kept))
-    return takes
-
-
-def danced(rows: F32) -> slice:
-    """The rows [T, D] between the waiting at the beginning and that at the end; empty where nobody moves."""
-    pace = mean_speed(decode_joints(rows)[0])
-    moving = np.flatnonzero(uniform_filter1d(pace, FPS, mode="nearest") >= STILL_M_S) if len(pace) else pace
-    return slice(int(moving[0]), int(moving[-1]) + 2) if len(moving) else slice(0, 0)
+    return [
+        Take(rows, music.features[heard], 1.0, music.lock[heard], None if trust is None else trust[heard])
+        for heard, rows in bent_rows(clip, music)
+    ]
 
 
 def _weigh(paired: list[tuple[str, Take]], alone: list[Take], negatives: list[Take]) -> list[Take]:
