@@ -39,6 +39,8 @@ def toy_mmr(music_dim: int = NUM_FEATURES) -> Mmr:
     for encoder in (model.motion, model.music):
         encoder.mean.normal_()
         encoder.std.uniform_(0.1, 2.0)
+        if encoder.front is not None:
+            torch.nn.init.constant_(encoder.share, 0.5)
     round_to_half(model)
     return model
 

@@ -58,7 +58,7 @@ def test_a_failed_export_leaves_the_old_folder_and_the_model(tmp_path: Path, mon
 def test_what_cannot_be_used_is_refused_before_anything_is_exported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reads 4800 columns; the engine hears 50 features"):
         export_mmr(toy_mmr(music_dim=4800), tmp_path / "mmr", part="body", trained_on={}, step=1)
-    with pytest.raises(ConfigError, match="A window of 152 frames is no multiple of 5"):
+    with pytest.raises(ConfigError, match="A window of 152 frames is no multiple of 10"):
         export_mmr(toy_mmr(), tmp_path / "mmr", part="body", trained_on={}, step=1, frames=152)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ConfigError, match="not a retrieval model that may be replaced"):

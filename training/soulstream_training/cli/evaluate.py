@@ -12,7 +12,7 @@ from rich.table import Table
 from soulstream_engine.cli.output import console, print_json
 
 from .common import DataOption, JsonOption, StoreOption, WeightsOption
-from .retrieval import retrieval
+from .eval_retrieval import retrieval
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(retrieval)

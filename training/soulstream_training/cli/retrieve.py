@@ -15,6 +15,7 @@ from soulstream_engine.cli.output import console, print_json, say
 from .common import JsonOption, StoreOption, WeightsOption
 
 if TYPE_CHECKING:
+    from soulstream_training.data.guard import Learned
     from soulstream_training.evaluation.retrieve import Dance
 
 MOST_SHOWN = 20
@@ -54,7 +55,7 @@ def retrieve(
     from soulstream_training.evaluation.retrieve import both_ends, find_dances, hear
     from soulstream_training.evaluation.retrieve_picture import retrieval_picture
     from soulstream_training.evaluation.tokenizer_charts import png_bytes
-    from soulstream_training.recipes.mmr import load_mmr
+    from soulstream_training.recipes.mmr import load_mmr, mmr_trained_on
     from soulstream_training.recipes.mmr_recipe import PARTS
 
     chosen = splits.split(",")
@@ -65,7 +66,7 @@ def retrieve(
     if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
         raise typer.BadParameter(f"'{out}' is not a png in a folder that is there.", param_hint="--out")
     torch.set_num_threads(1)  # threads wait for each other: eight times slower on two busy cores
-    model = load_mmr(weights, part)
+    model, learned = load_mmr(weights, part), mmr_trained_on(weights, part)
     entries = [entry for entry in read_index(store) if entry.split in chosen]
     with console.status(f"Hearing {song.name}"):
         query = hear(read_music(song), at)
@@ -81,7 +82,10 @@ def retrieve(
     say(f"{out}: {song.name} from {query.start_s:.1f} s, {len(dances)} dances to choose from")
     if as_json:
         numbers = {"song": str(song), "at_s": round(query.start_s, 3), "dances": len(dances), "picture": str(out)}
-        print_json(numbers | {"best": list(map(_to_json, ends[0])), "worst": list(map(_to_json, ends[1]))})
+        shown = {
+            name: [_to_json(dance, learned) for dance in end] for name, end in zip(("best", "worst"), ends, strict=True)
+        }
+        print_json(numbers | shown)
 
 
 def _table(best: list[Dance], worst: list[Dance]) -> Table:
@@ -94,14 +98,16 @@ def _table(best: list[Dance], worst: list[Dance]) -> Table:
     return table
 
 
-def _to_json(dance: Dance) -> dict[str, Any]:
+def _to_json(dance: Dance, learned: Learned) -> dict[str, Any]:
+    from soulstream_training.data.guard import knows
+
     entry = dance.entry
     return {
         "rank": dance.rank,
         "clip": entry.clip_id,
         "style": entry.style,
         "split": entry.split,
-        "learned": entry.split == "train",
+        "learned": knows(learned, entry),
         "second": round(dance.start_s, 3),
         "score": round(dance.score, 6),
     }

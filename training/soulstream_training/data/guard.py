@@ -48,6 +48,11 @@ def united(*learned: Learned) -> dict[str, list[str]]:
     return {kind: sorted({key for item in learned for key in item.get(kind, ())}) for kind in sorted(kinds)}
 
 
+def knows(learned: Learned, entry: ClipEntry) -> bool:
+    """Whether a clip's recording, take or song is among what a model was trained on."""
+    return any(key in learned.get(kind, ()) for kind, key in _keys(entry))
+
+
 def check_apart(learned: Learned, judged: Iterable[ClipEntry], what: str) -> None:
     """Refuses to judge a model on what it, or its judge, was trained on.
 

@@ -17,6 +17,7 @@ from soulstream_engine.clock import FPS
 from soulstream_training.models.mmr import Mmr
 
 from .mmr_latents import PairWindow, cosine, encode, encode_windows, half_beat_drop
+from .mmr_ms import dance_ms
 
 F32 = NDArray[np.float32]
 
@@ -53,6 +54,27 @@ def sensitivity(model: Mmr, windows: Sequence[PairWindow]) -> list[dict[str, Any
         else:
             rows.append({"check": name, "windows": 0})
     return rows
+
+
+def ms_scores(model: Mmr, windows: Sequence[PairWindow]) -> dict[str, float]:
+    """Mean MMR-MS of windows with their own music, with it moved by half a beat, and with that of another window.
+
+    Args:
+        model: In evaluation mode; reads live features.
+        windows: At least two.
+    """
+    others = [*windows[len(windows) // 2 :], *windows[: len(windows) // 2]]
+    music = {
+        "true": [window.music for window in windows],
+        "half_beat": [window.music_moved(0.5) for window in windows],
+        "other": [window.music for window in others],
+    }
+    return {
+        name: round(
+            float(np.mean([dance_ms(model, w.motion, heard) for w, heard in zip(windows, rows, strict=True)])), 3
+        )
+        for name, rows in music.items()
+    }
 
 
 def class_a_drop(model: Mmr, windows: Sequence[PairWindow]) -> float:

@@ -40,7 +40,8 @@ def retrieval_rows(model: Mmr, pairs: Sequence[Pair], seed: int = 0) -> list[dic
 
     Returns:
         One dictionary for each direction, protocol and class that has at least two windows, with the scores, the number
-        of ``windows`` and of ``songs``, and ``p``: how likely a random pairing of one window a song ranks as well.
+        of ``windows`` and of ``songs``, and ``p``: how likely a random pairing of one window a song ranks as well
+        (``None`` for a single song).
     """
     rows = []
     for kind in CLASSES:
@@ -51,11 +52,12 @@ def retrieval_rows(model: Mmr, pairs: Sequence[Pair], seed: int = 0) -> list[dic
         single = one_a_song(windows, seed)
         for direction in DIRECTIONS:
             similar = cosine_similarity(motion[single], music[single])
+            asked = similar if direction == "d2m" else similar.T
             about = {
                 "class": kind,
                 "windows": len(windows),
                 "songs": len(single),
-                "p": permutation_p(similar if direction == "d2m" else similar.T, seed=seed),
+                "p": permutation_p(asked, seed=seed) if len(single) > 1 else None,
             }
             embedding = music_embedding(windows)
             for protocol, scores in (

@@ -15,6 +15,8 @@ from soulstream_engine.clock import SAMPLE_RATE
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_training.cli import app
+from soulstream_training.data.guard import learned_from
+from soulstream_training.data.store import read_index
 from soulstream_training.models.mmr import Mmr, MmrConfig
 from soulstream_training.recipes.checkpoint import save_weights
 from soulstream_training.recipes.mmr_recipe import SIZES
@@ -30,7 +32,9 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     for part, columns in (("body", 263), ("whole", 675)):
         model = Mmr(MmrConfig(motion_dim=columns, music_dim=NUM_FEATURES, **SIZES["toy"]))
-        save_weights(path / "weights", f"mmr_{part}", model.state_dict(), 0, {"model": model.config.to_json()})
+        learned = learned_from(entry for entry in read_index(path / "motion") if entry.split == "train")
+        about = {"model": model.config.to_json(), "trained_on": learned}
+        save_weights(path / "weights", f"mmr_{part}", model.state_dict(), 0, about)
     samples = np.zeros(16 * SAMPLE_RATE, np.float32)
     click = np.sin(np.arange(2400) * 0.13) * np.exp(-np.arange(2400) / 400)
     for start in range(0, len(samples), SAMPLE_RATE // 2):

@@ -362,3 +362,16 @@ def test_key_covers_the_code_but_not_its_words(tmp_path: Path, monkeypatch: pyte
     assert code_hash() == first
     source.write_text('"""Words."""\nX = 2\n', encoding="utf-8")
     assert code_hash() != first
+
+
+@needs_tools
+def test_music_of_the_test_split_has_a_folder_of_its_own(tmp_path: Path, no_takes: None) -> None:
+    store, out = _store(tmp_path / "store"), tmp_path / "music"
+    write_index(store, [replace(entry, split="test") for entry in read_index(store)])
+    made = build_music_dataset(store, tmp_path, out, renderings=1, splits=("test",))
+    assert {entry.split for entry in made.renderings} == {"test"}
+    assert {entry.split for entry in made.negatives} == {"test"}
+    before = _written(out)
+    with pytest.raises(ConfigError, match="would hold music of the splits test, train, val"):
+        build_music_dataset(store, tmp_path, out, renderings=1)
+    assert _written(out) == before

@@ -30,10 +30,12 @@ def retrieval(
       soulstream-train data music --test --store .cache/open --music .cache/open_test_music --renderings 6
       soulstream-train eval retrieval --store .cache/open --music .cache/open_test_music --json
     """
+    import torch
+
     from soulstream_training.data.guard import check_apart
     from soulstream_training.data.store import read_index
     from soulstream_training.evaluation.mmr_latents import cut_windows
-    from soulstream_training.evaluation.retrieval_checks import class_a_drop, sensitivity
+    from soulstream_training.evaluation.retrieval_checks import class_a_drop, ms_scores, sensitivity
     from soulstream_training.evaluation.retrieval_table import CLASSES, retrieval_rows
     from soulstream_training.recipes.mmr import load_mmr, mmr_columns, mmr_trained_on
     from soulstream_training.recipes.mmr_pairs import load_pairs
@@ -41,6 +43,7 @@ def retrieval(
 
     if part not in PARTS:
         raise typer.BadParameter(f"'{part}' is not one of {', '.join(PARTS)}.", param_hint="--part")
+    torch.set_num_threads(1)  # threads wait for each other: eight times slower on two busy cores
     model = load_mmr(weights, part)
     judged = [entry for entry in read_index(store) if entry.split == split]
     check_apart(mmr_trained_on(weights, part), judged, f"The retrieval model mmr_{part}")
@@ -50,18 +53,19 @@ def retrieval(
         rows = retrieval_rows(model, pairs)
         status.update("Shifting the music")
         checks: dict[str, list[dict[str, Any]]] = {}
+        ms: dict[str, dict[str, float]] = {}
         drop = None
         for kind in CLASSES:
             windows = cut_windows([pair for pair in pairs if pair.entry.pairing_class == kind])
-            if windows and kind != "real":
-                checks[kind] = sensitivity(model, windows)
+            if len(windows) > 1 and kind != "real":
+                checks[kind], ms[kind] = sensitivity(model, windows), ms_scores(model, windows)
                 drop = class_a_drop(model, windows) if kind == "A" else drop
-    _show(rows, checks)
+    _show(rows, checks, ms)
     if as_json:
-        print_json({"rows": rows, "half_beat_drop": drop, "checks": checks})
+        print_json({"rows": rows, "half_beat_drop": drop, "checks": checks, "mmr_ms": ms})
 
 
-def _show(rows: list[dict[str, Any]], checks: dict[str, list[dict[str, Any]]]) -> None:
+def _show(rows: list[dict[str, Any]], checks: dict[str, list[dict[str, Any]]], ms: dict[str, dict[str, float]]) -> None:
     names = ["class", "direction", "protocol", "gallery", "chance_r1", "r1", "r2", "r3", "r5", "r10", "medr", "p"]
     table = Table(*names, title="m2d: music asks for a dance; d2m: a dance asks for music", title_justify="left")
     for row in rows:
@@ -75,3 +79,5 @@ def _show(rows: list[dict[str, Any]], checks: dict[str, list[dict[str, Any]]]) -
         for row in found:
             table.add_row(*(str(row.get(name, "")) for name in ("check", "windows", "score", "changed", "drop")))
         console.print(table)
+        scores = ", ".join(f"{name.replace('_', ' ')} {score:.3f}" for name, score in ms[kind].items())
+        console.print(f"MMR-MS of class {kind}, less is better: {scores}")
