@@ -210,11 +210,10 @@ class ChainedQuantizer(nn.Module):
         """All codes: [P, Q, K, C]."""
         return torch.stack([torch.stack([book.codes for book in part]) for part in self.books])  # type: ignore[attr-defined]
 
-    def set_reset_below(self, value: float) -> None:
-        """Change the reset threshold of every codebook (0 stops resets)."""
-        for part in self.books:
-            for book in part:  # type: ignore[attr-defined]
-                book.reset_below = value
+    def set_reset_below(self, value: float, part: int) -> None:
+        """Change the reset threshold of the codebooks of one part (0 stops resets)."""
+        for book in self.books[part]:  # type: ignore[attr-defined]
+            book.reset_below = value
 
     def forward(
         self, latents: Sequence[Tensor], generator: torch.Generator | None = None, levels: int | None = None

@@ -48,7 +48,8 @@ class HrvqRecipe(BaseModel):
     ``kind`` and ``size`` name a preset (``models.hrvq_config``), ``face_space`` the columns: ``body`` alone, or body,
     hands and that face; ``model`` changes single fields. ``rule_weight`` is what hands and face made by rule are worth.
     ``formats`` are those of the recordings to learn from, all if empty; ``recombined`` pairs of clips lend each other
-    their legs. ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes.
+    their legs. ``bent_motion`` adds the motion that was bent to the renderings: the sampler learns its codes. Codes
+    that starve are replaced until the share ``stop_resets_at`` of the steps, those of ``resets_to_the_end`` always.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +70,7 @@ class HrvqRecipe(BaseModel):
     warmup: int = Field(default=200, ge=1)
     seed: int = 3407
     stop_resets_at: float = 0.8
+    resets_to_the_end: tuple[Literal["body", "hands", "face"], ...] = ()
     bent_motion: bool = True
     validate_every: int = 1000
     bf16: bool = True
@@ -154,7 +156,9 @@ def train_hrvq(recipe: HrvqRecipe, store: Path, music: Path, out: Path, weights_
 
     def step(generator: torch.Generator, number: int) -> tuple[Tensor, dict[str, float]]:
         if number >= recipe.stop_resets_at * recipe.steps:
-            model.quantizer.set_reset_below(0.0)
+            for number, part in enumerate(config.parts):
+                if part not in recipe.resets_to_the_end:
+                    model.quantizer.set_reset_below(0.0, number)
         motion, worth = map(own_share, sampler.draw(recipe.batch, generator))
         made, quantised = model(motion, generator)
         with torch.autocast("cpu", enabled=False):  # bfloat16 kinematics err by millimetres

@@ -24,10 +24,10 @@ from soulstream_training.models.mmr import Mmr, MmrConfig
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig, bfloat16_pays
 from .magm import IGNORED_DEVIATION
-from .mmr_pairs import Pair, PairSampler, load_pairs
+from .mmr_pairs import PairSampler, as_stretch, load_pairs
 from .mmr_recipe import SIZES, STEP_FRAMES, MmrRecipe
 from .mmr_step import batch_loss
-from .motion_rows import Stretch, normalisation
+from .motion_rows import normalisation
 
 
 def weights_name(part: str, *, heavy: bool = False) -> str:
@@ -128,7 +128,7 @@ def _fresh_model(recipe: MmrRecipe, train: PairSampler, reads_heavy: bool, guide
     if guide is not None:
         shape = {name: value for name, value in guide.config.to_json().items() if not name.endswith("_dim")}
     model = Mmr(MmrConfig(motion_dim=train.pairs[0].rows.shape[1], music_dim=music[0].shape[1], **shape))
-    mean, std = normalisation((_as_stretch(pair) for pair in train.pairs), feature_weight=1.0)
+    mean, std = normalisation(map(as_stretch, train.pairs), feature_weight=1.0)
     model.motion.mean.copy_(mean)
     model.motion.std.copy_(std)
     rows = np.concatenate(music)
@@ -138,10 +138,6 @@ def _fresh_model(recipe: MmrRecipe, train: PairSampler, reads_heavy: bool, guide
         deviation[COLUMNS[name]] = IGNORED_DEVIATION
     model.music.std.copy_(torch.from_numpy(deviation))
     return model
-
-
-def _as_stretch(pair: Pair) -> Stretch:
-    return Stretch(pair.entry.clip_id, pair.style, pair.entry.split, False, pair.first, pair.rows, weight=pair.worth)
 
 
 def load_mmr(folder: Path, part: str = "body", *, heavy: bool = False) -> Mmr:

@@ -25,7 +25,7 @@ from soulstream_training.data.npy_guard import read_npy
 from soulstream_training.data.store import Clip, load_store
 
 from .bent_motion import bent_rows
-from .motion_rows import MIRRORED_FACES, RULE_WEIGHT, column_weights, mirrored
+from .motion_rows import MIRRORED_FACES, RULE_WEIGHT, Stretch, column_weights, mirrored
 
 F32 = NDArray[np.float32]
 
@@ -104,6 +104,11 @@ def load_pairs(
             "Run soulstream-train data music first; with --test for the test split.",
         )
     return found
+
+
+def as_stretch(pair: Pair) -> Stretch:
+    """A pair as the motion statistics take it."""
+    return Stretch(pair.entry.clip_id, pair.style, pair.entry.split, False, pair.first, pair.rows, weight=pair.worth)
 
 
 def _worth(clip: Clip, is_mirrored: bool, columns: str) -> F32:

@@ -51,9 +51,16 @@ def test_codes_that_nobody_chooses_are_drawn_anew_from_the_batch() -> None:
     assert (torch.cdist(book.codes[3:], flat).amin(1) < 1.0).all()
 
 
+def test_resets_stop_for_one_part_alone() -> None:
+    quantizer = ready_quantizer(codes=8, reset_below=1.0, parts=2)
+    quantizer.set_reset_below(0.0, 0)
+    assert {book.reset_below for book in quantizer.books[0]} == {0.0}
+    assert {book.reset_below for book in quantizer.books[1]} == {1.0}
+
+
 def test_resets_stop_at_zero() -> None:
     quantizer = ready_quantizer(codes=8, reset_below=1e9)
-    quantizer.set_reset_below(0.0)
+    quantizer.set_reset_below(0.0, 0)
     book = quantizer.books[0][0]
     flat = torch.full((16, 4), 3.0)
     book.codes[5] = 77.0
