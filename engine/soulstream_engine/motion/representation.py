@@ -245,11 +245,11 @@ def _encode_joints(
     jv = rotations.rotate(to_local[:-1, None], moved)
     solved = local if rot_source == "local" else position_ik.solve(joints, to_local)
     jr = rotations.to_sixd(solved[:-1, 1:])
-    contacts = _contacts(joints, fps, contact_rule)
+    planted = contacts(joints, fps, contact_rule)
     split = NUM_BODY_JOINTS
     body = [turn[:, None], travel[:, ::2], joints[:-1, 0, 1:2], jp[:, : split - 1], jr[:, : split - 1], jv[:, :split]]
     hands = [jp[:, split - 1 :], jr[:, split - 1 :], jv[:, split:]]
-    return _flat([*body, contacts]), _flat(hands)
+    return _flat([*body, planted]), _flat(hands)
 
 
 def _flat(blocks: Sequence[FloatArray]) -> F32:
@@ -258,8 +258,17 @@ def _flat(blocks: Sequence[FloatArray]) -> F32:
     return np.concatenate(columns, axis=-1).astype(np.float32)
 
 
-def _contacts(joints: FloatArray, fps: float, rule: ContactRule) -> NDArray[np.float64]:
-    """Contacts [T - 1, 4] of world positions [T, J, 3]."""
+def contacts(joints: FloatArray, fps: float, rule: ContactRule) -> NDArray[np.float64]:
+    """Which foot joints stand on the floor, as a row says it.
+
+    Args:
+        joints: [T, J, 3] world positions, metres.
+        fps: Frames a second.
+        rule: See ``ContactRule``.
+
+    Returns:
+        [T - 1, 4] 0 or 1: left ankle, left toe, right ankle, right toe (``method.md`` 2.3).
+    """
     feet = joints[:, CONTACT_JOINTS]
     moved = np.sum((feet[1:] - feet[:-1]) ** 2, axis=-1)
     if rule == "hml3d":

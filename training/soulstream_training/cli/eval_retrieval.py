@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from soulstream_engine.cli.output import console, print_json
@@ -66,10 +67,12 @@ def retrieval(
 
 
 def _show(rows: list[dict[str, Any]], checks: dict[str, list[dict[str, Any]]], ms: dict[str, dict[str, float]]) -> None:
+    heads = ["class", "asks", "gallery", "size", "chance", "R@1", "R@2", "R@3", "R@5", "R@10", "MedR", "p"]
     names = ["class", "direction", "protocol", "gallery", "chance_r1", "r1", "r2", "r3", "r5", "r10", "medr", "p"]
-    table = Table(*names, title="m2d: music asks for a dance; d2m: a dance asks for music", title_justify="left")
+    table = Table(*heads, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*(f"{row[name]:.3g}" if isinstance(row[name], float) else str(row[name]) for name in names))
+    console.print("Percent. m2d: music asks for a dance; d2m: a dance asks for music.")
     console.print(table)
     missing = sorted({"A", "B", "real"} - {row["class"] for row in rows})
     if missing:

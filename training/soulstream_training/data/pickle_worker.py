@@ -162,6 +162,7 @@ def members(document: Any) -> dict[str, bytes]:
     Raises:
         RefusedError: If it is anything else, or an array is not one of plain numbers.
     """
+    document = _unpacked(document)
     if type(document) is not dict or len(document) > MAX_KEYS:
         raise RefusedError(f"holds a {type(document).__name__}, expected a dictionary of at most {MAX_KEYS} arrays")
     found = {}
@@ -176,6 +177,12 @@ def members(document: Any) -> dict[str, bytes]:
         else:
             found[name] = _numbers(name, value)
     return found
+
+
+def _unpacked(document: Any) -> Any:
+    """What ``numpy.save`` put into an array because it was none: an array without axes that holds one object."""
+    is_wrapped = type(document) is _Array and document.shape == () and type(document.data) is list
+    return document.data[0] if is_wrapped and len(document.data) == 1 else document
 
 
 def _text(value: Any) -> str:

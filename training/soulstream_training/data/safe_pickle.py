@@ -41,7 +41,7 @@ def read_pickle_arrays(
     """Reads a pickled dictionary of arrays and numbers.
 
     Args:
-        path: The pickle, protocols 0 to 5, written by numpy 1 or 2.
+        path: The pickle, protocols 0 to 5, written by numpy 1 or 2; or the ``.npy`` that ``numpy.save`` makes of one.
         memory_bytes: Address space of the process that reads it.
         timeout_s: Longest time it may take, seconds.
 
@@ -82,9 +82,19 @@ def _open(path: Path) -> IO[bytes]:
         raise refuse(path, 0, f"cannot be read ({error.strerror}).", "Check the path and its permissions.") from error
     status = os.fstat(stream.fileno())
     if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_PICKLE_BYTES:
+        _skip_npy_header(stream)
         return stream
     stream.close()
     raise refuse(path, 0, f"is not a plain file of at most {MAX_PICKLE_BYTES} bytes (it has {status.st_size}).", _HINT)
+
+
+def _skip_npy_header(stream: IO[bytes]) -> None:
+    """Moves to the pickle in a ``.npy`` of objects; the process that reads it starts where the descriptor stands."""
+    start, place = os.read(stream.fileno(), 12), 0
+    if start[:6] == b"\x93NUMPY" and len(start) == 12:
+        size = 2 if start[6] == 1 else 4
+        place = 8 + size + int.from_bytes(start[8 : 8 + size], "little")
+    os.lseek(stream.fileno(), place, os.SEEK_SET)
 
 
 def _tail(note: IO[bytes]) -> str:

@@ -136,7 +136,7 @@ def evaluate_beats(
     results: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
         for track in tracks:
-            path = _sound(track, Path(folder))
+            path = track_sound(track, Path(folder))
             scores = []
             for seed in seeds:
                 joints_m = render(path, seed)
@@ -163,8 +163,16 @@ def _summary(scores: Sequence[BeatScore]) -> dict[str, Any]:
     return summary
 
 
-def _sound(track: Track, folder: Path) -> Path:
-    """File of a track; a mix of two is written first."""
+def track_sound(track: Track, folder: Path) -> Path:
+    """File of a track; a mix of two is written first.
+
+    Args:
+        track: The track.
+        folder: Where a mix is written.
+
+    Raises:
+        AudioError: If a sound of a mix cannot be read.
+    """
     if track.mix_with is None:
         return track.path
     song, other = load_audio(track.path), load_audio(track.mix_with)
