@@ -104,7 +104,7 @@ class Denoiser(nn.Module):
         self.step = nn.Sequential(nn.Linear(width, width), nn.SiLU())
         self.layers = nn.ModuleList(FilmLayer(sizes) for _ in range(sizes.layers))
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, size * FOLD)
+        self.out = nn.Linear(width, 2 * size * FOLD)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -126,7 +126,7 @@ class Denoiser(nn.Module):
         step = self.step(self.steps[time])[:, None]
         for layer in self.layers:
             x = layer(x, step)
-        return self.out(self.norm(x)).float().reshape(rows.shape)
+        return unfolded(self.out(self.norm(x)).float())
 
     def guided(self, rows: Tensor, time: Tensor, music: Tensor) -> Tensor:
         """Clean rows with the influence of the music amplified; as ``forward``, of one batch of twice the size."""
@@ -139,6 +139,17 @@ class Denoiser(nn.Module):
 def _folded(rows: Tensor) -> Tensor:
     """[B, T, C] -> [B, T / 5, 5 C]."""
     return rows.reshape(rows.shape[0], rows.shape[1] // FOLD, -1)
+
+
+def unfolded(tokens: Tensor) -> Tensor:
+    """[B, N, 10 C] -> [B, 5 N, C]: each token tells its own frames and the next five, and the next takes over slowly.
+
+    Without that rows jump wherever a token begins (ours).
+    """
+    own, ahead = tokens.unflatten(-1, (2, FOLD, -1)).unbind(2)
+    before = torch.cat([own[:, :1], ahead[:, :-1]], dim=1)
+    share = ((torch.arange(FOLD) + 0.5) / FOLD)[:, None]
+    return (share * own + (1 - share) * before).flatten(1, 2)
 
 
 def draw_task(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

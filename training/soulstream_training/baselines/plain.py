@@ -123,13 +123,12 @@ def played(rows: F32, at: F64, pace: F64) -> F32:
     Returns:
         [T, 263] float32.
     """
-    before = np.minimum(at.astype(np.int64), len(rows) - 2)
-    share = (at - before)[:, None].astype(np.float32)
-    shown: F32 = rows[before] + share * (rows[before + 1] - rows[before])
-    for columns in (_TRAVEL, BODY_JV):
-        shown[:, columns] *= pace[:, None].astype(np.float32)
+    shown = _between(rows, at)
+    travelled = np.concatenate([np.zeros((1, 3)), np.cumsum(rows[:, _TRAVEL], axis=0, dtype=np.float64)])
+    shown[:, _TRAVEL] = _between(travelled, np.minimum(at + pace, len(rows))) - _between(travelled, at)
+    shown[:, BODY_JV] *= pace[:, None]
     shown[:, CONTACT] = np.round(shown[:, CONTACT])
-    return shown
+    return shown.astype(np.float32)
 
 
 def cross_fade(fading: F32, coming: F32) -> F32:
@@ -156,6 +155,13 @@ def cross_fade(fading: F32, coming: F32) -> F32:
     faded[:, BODY_JR] = rotations.to_sixd(joint_wxyz[:, 1:]).reshape(len(faded), -1)
     faded[:, CONTACT] = np.round(faded[:, CONTACT])
     return faded
+
+
+def _between(values: NDArray[np.floating], at: F64) -> F64:
+    """Values [N, C] at fractional places [T]: [T, C]."""
+    before = np.minimum(at.astype(np.int64), len(values) - 2)
+    between: F64 = values[before] + (at - before)[:, None] * (values[before + 1] - values[before])
+    return between
 
 
 def _standing(rows: F32) -> tuple[F64, F32]:

@@ -9,7 +9,7 @@ import typer
 from soulstream_engine.cli.output import show_error
 from soulstream_engine.errors import SoulstreamError
 
-from . import data, evaluate, face, retrieve, train
+from . import baseline, data, evaluate, face, retrieve, train
 
 app = typer.Typer(
     name="soulstream-train",
@@ -24,6 +24,7 @@ app.command("hrvq")(train.hrvq)
 app.command("decoder")(train.decoder)
 app.command("magm")(train.magm)
 app.command("mmr")(train.mmr)
+app.command("baseline")(baseline.baseline)
 app.command("retrieve")(retrieve.retrieve)
 
 

@@ -67,11 +67,13 @@ def retrieval(
 
 
 def _show(rows: list[dict[str, Any]], checks: dict[str, list[dict[str, Any]]], ms: dict[str, dict[str, float]]) -> None:
-    heads = ["class", "asks", "gallery", "size", "chance", "R@1", "R@2", "R@3", "R@5", "R@10", "MedR", "p"]
+    heads = ["class", "asks", "among", "size", "chance", "R@1", "R@2", "R@3", "R@5", "R@10", "MedR", "p"]
     names = ["class", "direction", "protocol", "gallery", "chance_r1", "r1", "r2", "r3", "r5", "r10", "medr", "p"]
     table = Table(*heads, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(*(f"{row[name]:.3g}" if isinstance(row[name], float) else str(row[name]) for name in names))
+        table.add_row(
+            *(f"{row[name]:.3g}" if isinstance(row[name], float) and name != "p" else str(row[name]) for name in names)
+        )
     console.print("Percent. m2d: music asks for a dance; d2m: a dance asks for music.")
     console.print(table)
     missing = sorted({"A", "B", "real"} - {row["class"] for row in rows})

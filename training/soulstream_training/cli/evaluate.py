@@ -12,10 +12,12 @@ from rich.table import Table
 from soulstream_engine.cli.output import console, print_json
 
 from .common import DataOption, JsonOption, StoreOption, WeightsOption
+from .eval_dance import dance
 from .eval_retrieval import retrieval
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(retrieval)
+app.command()(dance)
 
 
 @app.command()

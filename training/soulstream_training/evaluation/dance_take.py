@@ -21,6 +21,7 @@ class DanceTake:
         joints_m: [T, J, 3] float32 world positions, J = 22 or 52 (``motion.skeleton`` order); at least a second.
         joint_wxyz: [T, J, 4] parent-local rotations, or ``None`` where a system gives positions alone.
         face: [T, C] float32 expression weights, or ``None``.
+        music: [T, F] float32 feature rows of the same frames, or ``None`` where nobody knows them.
         edges: Frames at which the system began a new window or plan, for the boundary jerk.
     """
 
@@ -28,6 +29,7 @@ class DanceTake:
     joints_m: F32
     joint_wxyz: F32 | None = None
     face: F32 | None = None
+    music: F32 | None = None
     edges: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:

@@ -48,9 +48,6 @@ USED_P = 0.01
 
 PERMUTATIONS = 10_000
 
-MusicRows = Mapping[str, F32]
-"""Feature rows [T, F] of each song, row n for frame n; songs without have no MMR-MS."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -68,7 +65,6 @@ class Measured:
 
 def measure(
     system: SystemTakes,
-    music: MusicRows,
     mmr: Mmr | None = None,
     on_take: Callable[[], None] = lambda: None,
 ) -> Measured:
@@ -76,7 +72,6 @@ def measure(
 
     Args:
         system: Its dances.
-        music: Of the songs.
         mmr: Retrieval model of the body for MMR-MS and the latent space; ``None`` leaves them out.
         on_take: Called after every dance, for progress.
 
@@ -91,7 +86,7 @@ def measure(
     if mmr is not None:
         stretches["latent"] = {}
     for take, beats_s in system.takes:
-        for name, value in _numbers(take, beats_s, music.get(take.song), mmr).items():
+        for name, value in _numbers(take, beats_s, mmr).items():
             if value is not None:
                 numbers.setdefault(name, {}).setdefault(take.song, []).append(float(value))
         dances.setdefault(take.song, []).append(kinetic_features(take.joints_m))
@@ -102,7 +97,7 @@ def measure(
     return Measured(system.name, numbers, stretches, dances)
 
 
-def _numbers(take: DanceTake, beats_s: F64, music: F32 | None, mmr: Mmr | None) -> dict[str, float | None]:
+def _numbers(take: DanceTake, beats_s: F64, mmr: Mmr | None) -> dict[str, float | None]:
     time, body = timing_row(take, beats_s), physics_row(take)
     found: dict[str, float | None] = {
         "bas": time.bas,
@@ -123,9 +118,9 @@ def _numbers(take: DanceTake, beats_s: F64, music: F32 | None, mmr: Mmr | None) 
         face = expression_statistics(take.face)
         found |= {"face_range": face.mean_range, "blinks_a_minute": face.blinks_a_minute}
     rows = _rows(take)
-    if mmr is not None and music is not None and rows is not None:
-        size = min(len(rows), len(music))
-        found["mmr_ms"] = dance_ms(mmr, rows[:size], music[:size])
+    if mmr is not None and take.music is not None and rows is not None:
+        size = min(len(rows), len(take.music))
+        found["mmr_ms"] = dance_ms(mmr, rows[:size], take.music[:size])
     return found
 
 

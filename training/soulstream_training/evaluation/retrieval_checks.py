@@ -1,8 +1,8 @@
 """What the score of a dance and its music reacts to: the same music shifted, music of another tempo, of another genre.
 
 A score that does not fall has not listened. Other music is taken from the other renderings of the split, from where its
-beats fall on those of the true music at the window's first frame, so that each check changes one thing. Not for:
-ranks (``retrieval``).
+beats fall on those of the true music at the window's first frame, so that each check changes one thing; what other music
+of the same genre and tempo costs is the control for the genre. Not for: ranks (``retrieval``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def sensitivity(model: Mmr, windows: Sequence[PairWindow]) -> list[dict[str, Any
     for beats in SHIFTS_BEATS:
         other = encode(model.music, [window.music_moved(beats) for window in windows])
         rows.append(_row(f"shifted by {beats:+g} beats", true, cosine(motion, other)))
-    for name, fits in (("other tempo", _other_tempo), ("other genre, same tempo", _other_genre)):
+    for name, fits in (
+        ("other tempo", _other_tempo),
+        ("other genre, same tempo", _other_genre),
+        ("same genre and tempo", _same_genre),
+    ):
         found = [(number, other) for number, window in enumerate(windows) for other in _first(window, windows, fits)]
         if found:
             index = np.array([number for number, _ in found])
@@ -100,6 +104,11 @@ def _other_tempo(window: PairWindow, other: PairWindow) -> bool:
 def _other_genre(window: PairWindow, other: PairWindow) -> bool:
     mine, theirs = window.pair.entry, other.pair.entry
     return abs(theirs.bpm / mine.bpm - 1.0) < SAME_TEMPO and theirs.music_style != mine.music_style
+
+
+def _same_genre(window: PairWindow, other: PairWindow) -> bool:
+    mine, theirs = window.pair.entry, other.pair.entry
+    return abs(theirs.bpm / mine.bpm - 1.0) < SAME_TEMPO and theirs.music_style == mine.music_style
 
 
 def _first(

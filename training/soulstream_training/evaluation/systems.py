@@ -130,20 +130,21 @@ def dance_to(dancer: Dancer, song: Song, seed: int) -> DanceTake:
     danced = dancer.dance(song.rows, seed)
     if len(danced.rows) != len(song.rows):
         raise ValueError(f"{len(danced.rows)} rows were danced to the {len(song.rows)} of '{song.name}'")
-    return take_of_rows(song.name, danced)
+    return take_of_rows(song.name, danced, song.rows)
 
 
-def take_of_rows(song: str, danced: Danced) -> DanceTake:
+def take_of_rows(song: str, danced: Danced, music: F32) -> DanceTake:
     """Poses the skeleton by motion rows, from the origin, facing +Z.
 
     Args:
         song: Its name.
         danced: Rows [T, 263] of the body, or [T, 623 or more]; a face is what lies behind 623.
+        music: [T, F] feature rows of the same frames.
     """
     root_m, joint_wxyz, _, _ = decode_pose(danced.rows)
     joints_m = np.asarray(forward_kinematics(root_m, joint_wxyz), np.float32)
     face = danced.rows[:, FACE_START:] if danced.rows.shape[1] > FACE_START else None
-    return DanceTake(song, joints_m, joint_wxyz, face, danced.edges)
+    return DanceTake(song, joints_m, joint_wxyz, face, music, danced.edges)
 
 
 def bundle_takes(
@@ -173,7 +174,8 @@ def bundle_takes(
             take = render_song(song.samples, bundle, seed, stream=stream)
             starts = np.array([chunk.start_index for chunk in stream.chunks or []], np.int64)
             edges = starts[starts < len(take.joints_m)]
-            takes.append((DanceTake(song.name, take.joints_m, take.joint_wxyz, take.face, edges), song.beats_s))
+            music = song.rows[: len(take.joints_m)]
+            takes.append((DanceTake(song.name, take.joints_m, take.joint_wxyz, take.face, music, edges), song.beats_s))
     return takes
 
 
@@ -205,7 +207,8 @@ def real_takes(store: Path, music: Path, split: str, kind: RealKind = "real", se
         if kind == "real_shifted":
             least, most = round(LEAST_SHIFT_S * FPS), len(pair.rows) - BLEND_FRAMES - round(LEAST_SHIFT_S * FPS)
             danced = looped(pair.rows, int(generator.integers(least, most + 1)), len(pair.rows))
-        takes.append((take_of_rows(pair.song, danced), beats_s))
+        heard = pair.music[pair.first : pair.first + len(pair.rows)]
+        takes.append((take_of_rows(pair.song, danced, heard), beats_s))
     if not takes:
         raise ConfigError(
             "REAL_EMPTY",

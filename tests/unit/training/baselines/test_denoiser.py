@@ -29,8 +29,8 @@ def test_noisy_rows_have_the_mean_and_variance_of_the_closed_form(time: int) -> 
     noise = torch.randn(1, 500, 200, generator=torch.Generator().manual_seed(0))
     noisy = add_noise(torch.full_like(noise, 3.0), torch.tensor([time]), noise)
     share = float(SHARES[time])
-    assert float(noisy.mean()) == pytest.approx(3.0 * math.sqrt(share), abs=0.02)  # measured 0.003
-    assert float(noisy.var()) == pytest.approx(1.0 - share, abs=0.02)  # measured 0.004
+    assert float(noisy.mean()) == pytest.approx(3.0 * math.sqrt(share), abs=0.01)  # measured 0.0025
+    assert float(noisy.var()) == pytest.approx(1.0 - share, abs=0.01)  # measured 0.0025
 
 
 def test_every_window_of_a_batch_has_its_own_step() -> None:
@@ -70,8 +70,8 @@ def test_rows_of_one_normal_distribution_come_back_with_its_mean_and_spread() ->
         return mean + gain * (rows - share.sqrt() * mean)
 
     made = ddim(best, torch.randn(1, 200, 100, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 0, 100), 200)
-    assert float(made.mean()) == pytest.approx(mean, abs=0.02)
-    assert float(made.std()) == pytest.approx(spread, abs=0.02)
+    assert float(made.mean()) == pytest.approx(mean, abs=0.01)  # measured 0.0013
+    assert float(made.std()) == pytest.approx(spread, abs=0.01)  # measured 0.0034; 0.025 in 30 steps
 
 
 def test_known_rows_are_shown_as_noisy_as_the_others_and_kept_to_the_bit() -> None:

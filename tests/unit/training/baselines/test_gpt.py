@@ -45,8 +45,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save_tokenizer(tmp_path_factory.mktemp("tokenizers"), 0)
+def tokenizers(material: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer that has learned nothing, but whose codes are those that the dance would be given."""
+    return _save_tokenizer(tmp_path_factory.mktemp("tokenizers"), load_pairs(*material, ("train",), COLUMNS)[0].rows)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,18 @@ def dancer(tokenizers: Path, tmp_path_factory: pytest.TempPathFactory) -> GptDan
     return GptDancer(folder, tokenizers, width=WIDTH)
 
 
-def _save_tokenizer(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
+def _save_tokenizer(folder: Path, rows: np.ndarray) -> Path:
+    torch.manual_seed(0)
     model = Hrvq(preset(KIND, size="toy", face_space=COLUMNS, num_codes=NUM_CODES))
-    model.quantizer.books[0][0].codes.normal_()
+    with torch.no_grad():
+        latents = model.encode(torch.from_numpy(rows[: len(rows) // 4 * 4])[None])[0][0].T
+    model.quantizer.books[0][0].start_from(latents, torch.Generator().manual_seed(0))
     save_weights(folder, KIND, model.state_dict(), 0, {"model": model.config.to_json()})
     return folder
+
+
+def _rows(frames: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(frames, 675)).astype(np.float32)
 
 
 def _music(frames: int, seed: int = 0) -> np.ndarray:
@@ -112,7 +119,7 @@ def test_weights_and_runs_of_other_codes_are_refused(
     recipe = BaselineRecipe(schedule_steps=1, batch=2, frames=FRAMES)
     weights, runs = tmp_path / "weights", tmp_path / "runs"
     train_gpt(recipe, *material, runs, weights, tokenizers, WIDTH)
-    mine, others = gpt_for(load_hrvq(tokenizers, KIND)).codes, _save_tokenizer(weights / "tokenizers", 1)
+    mine, others = gpt_for(load_hrvq(tokenizers, KIND)).codes, _save_tokenizer(weights / "tokenizers", _rows(200))
     message = f"'gpt' was trained on codes {mine}, the tokenizer has {gpt_for(load_hrvq(others, KIND)).codes}"
     with pytest.raises(ConfigError, match=message):
         GptDancer(weights, width=WIDTH)
@@ -149,7 +156,7 @@ def test_it_hears_no_later_than_it_says(dancer: GptDancer, frame: int) -> None:
 
 def test_rows_are_those_of_the_frames_that_gave_the_codes(tokenizers: Path) -> None:
     tokenizer = load_hrvq(tokenizers, KIND)
-    rows = np.random.default_rng(0).normal(size=(50, 675)).astype(np.float32)
+    rows = _rows(50)
     lead, tail = np.repeat(rows[:1], 4 * SETTLING, 0), np.repeat(rows[-1:], 2 * LOOK_AHEAD - 2, 0)
     codes = tokenizer.tokenize(torch.from_numpy(np.concatenate([lead, rows, tail]))[None])[0, 0, :, 0]
     with torch.no_grad():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +58,15 @@ def _learn(network: Network, sampler: PairSampler, steps: int = 40) -> list[floa
     return losses
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads wait for each other: thirty times slower on two busy cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     base = tmp_path_factory.mktemp("material")
@@ -81,7 +92,7 @@ def _music(num_rows: int, seed: int = 5) -> np.ndarray:
 
 
 def test_it_learns(system: System) -> None:
-    assert np.mean(system.losses[-5:]) < 0.4 * np.mean(system.losses[:5])  # measured 0.14 and 0.17
+    assert np.mean(system.losses[-5:]) < 0.4 * np.mean(system.losses[:5])  # measured 0.12 and 0.11
 
 
 @pytest.mark.parametrize("num_rows", [30, 149, 150, 151, 226, 400])
@@ -136,12 +147,12 @@ def test_who_knows_one_pose_only_does_not_jump_at_edges(name: str) -> None:
     network.eval()
     danced = dance_in_windows(network, network.make, _music(400), 1, 150)
     jumps = np.linalg.norm(np.diff(danced.rows, axis=0), axis=1)
-    assert jumps[danced.edges - 1].max() < 3.0 * np.median(jumps)
-    assert np.abs(danced.rows - pose[0, 0].numpy()).mean() < 0.2
+    assert jumps[danced.edges - 1].max() < 2.0 * np.median(jumps)  # measured 1.13 and 1.03
+    assert np.abs(danced.rows - pose[0, 0].numpy()).mean() < 0.05  # measured 0.009
 
 
 @pytest.mark.parametrize("module", [diffusion, partwise])
-def test_its_recipe_writes_weights_that_dance(module: object, material: tuple[Path, Path], tmp_path: Path) -> None:
+def test_its_recipe_writes_weights_that_dance(module: ModuleType, material: tuple[Path, Path], tmp_path: Path) -> None:
     recipe = BaselineRecipe(minutes=1.0, schedule_steps=4, batch=4, frames=60)
     module.train(recipe, *material, tmp_path / "runs", tmp_path / "weights", TINY)
     dancer = _dancer(module.NAME, tmp_path / "weights")

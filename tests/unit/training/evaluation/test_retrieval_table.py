@@ -85,6 +85,7 @@ def test_each_check_changes_one_thing() -> None:
     assert found["shifted by +1 beats"]["changed"] > 0.99, "a whole beat later is the same to one who knows no bars"
     assert found["other genre, same tempo"]["windows"] == 8, "there is no other music of 120 a minute"
     assert found["other genre, same tempo"]["changed"] > 0.95, "this model hears no genre: the beats are aligned"
+    assert found["same genre and tempo"] == {"check": "same genre and tempo", "windows": 0}
     assert found["other tempo"]["windows"] == 12
     assert found["other tempo"]["drop"] == 1.0
     assert class_a_drop(_oracle(), windows) == 1.0
