@@ -3,7 +3,7 @@
 The function says what the clean rows are (x0 prediction); DDIM walks back along its answers. Not for: networks
 (``diffusion``, ``partwise``), or anything live: a whole window of music must have been heard.
 
-Letters: B batch, T rows of a window, K rows that are known, D motion columns, F music columns, S songs' rows.
+Letters: B batch, T rows of a window, K rows that are known, D motion columns, F music columns, S rows of a song.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def clean_shares(num_steps: int = NUM_STEPS) -> Tensor:
 
 
 SHARES = clean_shares()
+"""Those of the steps of all networks here."""
 
 
 def add_noise(clean: Tensor, time: Tensor, noise: Tensor) -> Tensor:
@@ -72,13 +73,12 @@ def ddim(denoise: Denoise, noise: Tensor, known: Tensor, num_steps: int = SAMPLI
     Returns:
         [B, T, D]; the first K are ``known``, to the bit.
 
-    Source: Song et al. 2021, equation 12 without fresh noise; known rows as EDGE, 3.3 (in-painting).
+    Source: Song et al. 2021, equation 12 without fresh noise; known rows as in EDGE (in-painting).
     """
     times = torch.linspace(NUM_STEPS, 0, num_steps + 1).round().long()
-    start, num_known = noise, known.shape[1]
-    x = noise
+    x, num_known = noise, known.shape[1]
     for now, after in pairwise(times.unbind()):
-        shown = add_noise(known, now.expand(len(x)), start[:, :num_known])
+        shown = add_noise(known, now.expand(len(x)), noise[:, :num_known])
         x = torch.cat([shown, x[:, num_known:]], dim=1)
         clean = denoise(x, now.expand(len(x)))
         direction = (x - SHARES[now].sqrt() * clean) / (1 - SHARES[now]).sqrt()

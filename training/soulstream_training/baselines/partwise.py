@@ -1,9 +1,9 @@
 """FineNet's idea: an expert for each part of the body, and a network that makes one dance of what they say.
 
-Source: FineNet of FineDance (Li et al. 2023): experts that know only their own part, and a refinement network. There
-the parts are body and hands; here, where there are no hands, they are the lower body, with the root, and the upper.
-The experts are denoisers as in ``diffusion``, only narrower; neither sees the other. The refiner hears the music, reads
-both and corrects the whole body once.
+Source: FineNet of FineDance (Li et al. 2023), which has experts of body and hands and a refinement network. Ours: where
+there are no hands the parts are the lower body, with the root, and the upper. The experts are denoisers as in
+``diffusion``, only narrower; neither sees the other. The refiner hears the music, reads both and corrects the whole
+body once.
 
 Letters: B batch, T rows, D motion columns, F music columns.
 """

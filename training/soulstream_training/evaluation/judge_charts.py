@@ -41,10 +41,10 @@ WIDTH_IN = 10.0
 """Width of every chart."""
 
 NUM_BINS = 20
-"""Bins of a beat, so that by chance each holds a twentieth of the rests."""
+"""Bins of a beat: by chance each holds a twentieth of the rests."""
 
 MOST_DANCERS = 8
-"""Dancers in a film: two rows of four can still be told apart."""
+"""Dancers that can be told apart in a film: two rows of four."""
 
 FILM_S = 20.0
 FILM_BYTES = 2_900_000
@@ -53,7 +53,7 @@ FILM_BYTES = 2_900_000
 _SOUND_KBIT_S = 96
 _COLUMNS = 4
 _DARK, _PALE, _TEXT, _LINE = "#1d2731", "#c3cad0", "#4a5763", "#e6eaed"
-_LABEL_LETTERS, _PANEL_LETTERS, _FILM_LETTERS = 24, 30, 30
+_LABEL_LETTERS, _LETTERS = 24, 30
 _OUT_OF_SCALE = 4.0  # times the median
 
 
@@ -242,7 +242,7 @@ def _multiples(names: Sequence[str], panel_in: float) -> tuple[Figure, list[Axes
         row, column = divmod(number, _COLUMNS)
         left, bottom = 0.55 + 2.38 * column, height - 0.3 - panel_in - row * step_in
         axes = figure.add_axes((left / WIDTH_IN, bottom / height, 2.1 / WIDTH_IN, panel_in / height))
-        axes.set_title(shorten(name, _PANEL_LETTERS), size=8.5)
+        axes.set_title(shorten(name, _LETTERS), size=8.5)
         panels.append(axes)
     return figure, panels
 
@@ -261,7 +261,7 @@ def _note(axes: Axes, words: str) -> None:
 
 def film_still(dancers: Mapping[str, NDArray[np.floating]], frame: int) -> bytes:
     """One picture of ``write_film`` as a PNG."""
-    pictures = [next(film_frames({_film_name(name): joints}, only=[frame])) for name, joints in dancers.items()]
+    pictures = [next(film_frames({shorten(name, _LETTERS): joints}, only=[frame])) for name, joints in dancers.items()]
     columns = _film_columns(len(pictures))
     pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
     rows = [np.concatenate(pictures[first : first + columns], 1) for first in range(0, len(pictures), columns)]
@@ -287,7 +287,7 @@ def write_film(path: Path, dancers: Mapping[str, NDArray[np.floating]], samples:
         soundfile.write(sound, samples[: num_frames * SAMPLES_PER_FRAME], SAMPLE_RATE, subtype="PCM_16")
         films = [Path(folder) / f"{number}.mp4" for number in range(len(dancers))]
         for film, (name, joints) in zip(films, dancers.items(), strict=True):
-            write_video(film, {_film_name(name): joints})
+            write_video(film, {shorten(name, _LETTERS): joints})
         command = [encoder, "-y", "-nostdin", "-loglevel", "error"]
         for part in (*films, sound):
             command += ["-i", str(part)]
@@ -304,7 +304,3 @@ def write_film(path: Path, dancers: Mapping[str, NDArray[np.floating]], samples:
 
 def _film_columns(count: int) -> int:
     return count if count <= ONE_ROW else -(-count // 2)
-
-
-def _film_name(name: str) -> str:
-    return shorten(name, _FILM_LETTERS)

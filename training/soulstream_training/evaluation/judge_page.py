@@ -16,10 +16,11 @@ from soulstream_training.data.report_blocks import clean
 
 from .intervals import LEVEL, Interval
 from .judge import BEAT_METRICS, USED_P
-from .judged_table import BETTER, GROUPS, JudgedTable, metric_of, score_text
+from .judged_table import BETTER, GROUPS, METRICS, JudgedTable, metric_of, score_text
 from .systems import Song, SystemTakes
 
 TITLE = "Dances, judged"
+NOTHING = "\N{EN DASH}"
 
 _BY_SYSTEM = {"commit": "Commit", "weights": "Weights", "configs": "Configuration"}
 _FOLDERS = re.compile(r"(?:file://|(?<![\w:/.~…]))/(?:[\w.+@~-]+/)*(?=[\w.+@~-])|\b[A-Za-z]:\\(?:[^\\\s]+\\)*")
@@ -59,7 +60,8 @@ def to_page(table: JudgedTable, songs: Sequence[Song], pictures: Sequence[Shown]
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{TITLE}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_CSS}</style>\n</head>\n<body>\n<header><h1>{TITLE}</h1><p>{_introduction(table, songs)}</p></header>\n"
+        f"<style>{_CSS}</style>\n</head>\n<body>\n"
+        f"<header><h1>{TITLE}</h1><p>{_introduction(table, songs)}</p></header>\n"
         f'<nav aria-label="Contents"><ol>{links}</ol></nav>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
     )
 
@@ -67,13 +69,6 @@ def to_page(table: JudgedTable, songs: Sequence[Song], pictures: Sequence[Shown]
 def _text(words: object) -> str:
     """Text in one line."""
     return escape(clean(_without_folders(str(words))))
-
-
-def _lines(words: object) -> str:
-    """Text in lines."""
-    return "\n".join(
-        _text(line) if line.strip() == line else escape(_without_folders(line)) for line in str(words).splitlines()
-    )
 
 
 def _without_folders(words: str) -> str:
@@ -90,37 +85,37 @@ def _introduction(table: JudgedTable, songs: Sequence[Song]) -> str:
     lengths = sorted({f"{song.seconds:.0f}" for song in songs}, key=float)
     span = f"{lengths[0]} s" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} s" if lengths else "no time"
     words = [
-        f"{_many(len(competing), 'system')} danced to {_many(len(songs), 'song')} of {span} each, from the first sample "
-        f"of a song on and {_many(num_dances, 'dance')} in all; every dance was brought to the joints of one skeleton and "
-        "measured alike."
+        f"{_many(len(competing), 'system')} danced to {_many(len(songs), 'song')} of {span} each, "
+        f"{_many(num_dances, 'dance')} in all, and every dance was measured alike, by the joints of one skeleton."
     ]
-    ceilings, floors = (" and ".join(table.named(role)) for role in ("ceiling", "floor"))
+    ceilings, floors = (", ".join(table.named(role)) for role in ("ceiling", "floor"))
     if ceilings:
         words.append(
-            f"The ceiling ({ceilings}) is real dancers whose tempo is sure (class A). They did not dance to these songs: "
-            "their music was rendered to fit them, so that their scores of the beat are partly circular, and high because "
-            "of it."
+            f"The ceiling ({ceilings}) is real dancers whose tempo is sure (class A). They dance to other music, which "
+            "was rendered to fit them, so their scores of the beat are partly circular: no dancer who has to listen can be "
+            "expected to come as near to the beats."
         )
     if floors:
-        words.append(f"The floor ({floors}) is what no listening reaches: the same dancers out of time.")
+        words.append(f"Who is a floor ({floors}) does not hear the music: what floors score can be had by chance.")
     words.append(
-        "Scores of a dance are averaged over the dances to a song and then over songs; distances and diversities are of "
-        f"five-second stretches, in units of real dances. Beside each value is its {100 * LEVEL:.0f} % interval over songs."
+        "Scores of a dance are averaged over the dances to a song and then over songs; distances and diversities are "
+        "of stretches of five seconds, in units of real dances. Below each value stands its "
+        f"{100 * LEVEL:.0f} % interval over songs."
     )
     return _text(" ".join(words))
 
 
 def _scores(table: JudgedTable) -> str:
     marks = ", ".join(f"{mark} {meaning}" for mark, meaning in BETTER.values() if mark)
-    found = list(dict.fromkeys(name for system in table.names for name in table.rows[system]))
+    there = {name for system in table.names for name in table.rows[system]}
+    found = [*(name for name in METRICS if name in there), *sorted(there - METRICS.keys())]
     legend = (
-        f"{marks[0].upper()}{marks[1:]}. Bold: the best of the systems that compete. Grey: scores of the beat that cannot "
-        f"tell the ceiling from the floor (chance p of {USED_P:g} or more), which are not used."
+        f"{marks[0].upper()}{marks[1:]}. Bold: the best of the systems that compete. Grey: scores of the beat that "
+        f"cannot tell real dancers from the same out of time (chance p of {USED_P:g} or more), which are not used."
     )
     html = [f"<p>{_text(legend)}</p>"]
     for group in GROUPS:
         metrics = [name for name in found if metric_of(name).group == group]
-        metrics.sort(key=lambda name: metric_of(name).place)
         if metrics:
             html.append(_score_table(table, group, metrics))
     return "\n".join(html)
@@ -133,15 +128,14 @@ def _score_table(table: JudgedTable, group: str, metrics: Sequence[str]) -> str:
     rows = []
     for system in table.systems:
         row = table.rows[system.name]
-        cells = "".join(_cell(row.get(name), used[name], system.name in best[name]) for name in metrics)
+        has_interval = len({take.song for take, _ in system.takes}) > 1
+        cells = "".join(_cell(row.get(name), used[name], system.name in best[name], has_interval) for name in metrics)
         mark = ' class="reference"' if system.name in table.references else ""
         name = f"{_text(system.name)} <small>{_text(_listening(table, system))}</small>"
         rows.append(f'<tr{mark}><th scope="row">{name}</th>{cells}</tr>')
     meanings = "; ".join(f"{metric_of(name).title}: {metric_of(name).meaning}" for name in metrics)
-    return (
-        f'<div class="table"><table><caption>{_text(group)}</caption><thead><tr><th scope="col">System</th>{head}</tr>'
-        f'</thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n<p class="small">{_text(meanings)}.</p>'
-    )
+    head = f'<caption>{_text(group)}</caption><thead><tr><th scope="col">System</th>{head}</tr></thead>'
+    return f'{_framed(head, rows)}<p class="small">{_text(meanings)}.</p>'
 
 
 def _heading(table: JudgedTable, name: str, is_used: bool) -> str:
@@ -156,12 +150,12 @@ def _heading(table: JudgedTable, name: str, is_used: bool) -> str:
     return f'<th scope="col" class="number{"" if is_used else " unused"}">{words}</th>'
 
 
-def _cell(score: Interval | None, is_used: bool, is_best: bool) -> str:
+def _cell(score: Interval | None, is_used: bool, is_best: bool, has_interval: bool) -> str:
     mark = f'<td class="number{"" if is_used else " unused"}">'
     if score is None:
-        return f"{mark}–</td>"
+        return f"{mark}{NOTHING}</td>"
     value, low, high = score_text(score)
-    span = "one song" if score.low == score.high else f"{low} to {high}"
+    span = f"{low} to {high}" if has_interval else "one song"
     return f"{mark}{f'<strong>{value}</strong>' if is_best else value} <small>{span}</small></td>"
 
 
@@ -175,12 +169,12 @@ def _listeners(table: JudgedTable) -> str:
     rows = []
     for system in table.systems:
         is_reference = system.name in table.references
-        wait = "–" if is_reference or not system.is_causal else f"{system.wait_s:.2f} s"
+        wait = NOTHING if is_reference or not system.is_causal else f"{system.wait_s:.2f} s"
         kind = _listening(table, system) if is_reference or not system.is_causal else "causal"
         songs = len({take.song for take, _ in system.takes})
         rows.append((system.name, kind, wait, f"{len(system.takes)}", f"{songs}", system.note))
     remark = (
-        "Wait: the music that must have been heard behind the frame that is danced, which is what a listener waits for. "
+        "Wait: the music that must have been heard behind the frame that is danced, for which a listener waits. "
         "Causal: nothing later is looked at. Offline: the whole song is known before the first step."
     )
     headings = ("System", "Kind", ">Wait", ">Dances", ">Songs", "Note")
@@ -193,12 +187,17 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col"{m}>{_text(h.lstrip(">|"))}</th>' for m, h in zip(marks, headings, strict=True))
     body = []
     for first, *others in rows:
-        cells = [
-            f"<td{mark}>{f'<pre>{_lines(cell)}</pre>' if heading.startswith('|') else _text(cell)}</td>"
-            for mark, heading, cell in zip(marks[1:], headings[1:], others, strict=True)
-        ]
+        cells = []
+        for mark, heading, cell in zip(marks[1:], headings[1:], others, strict=True):
+            words = f"<pre>{escape(_without_folders(cell))}</pre>" if heading.startswith("|") else _text(cell)
+            cells.append(f"<td{mark}>{words}</td>")
         body.append(f'<tr><th scope="row">{_text(first)}</th>{"".join(cells)}</tr>')
-    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>\n{chr(10).join(body)}\n</tbody></table></div>\n'
+    return _framed(f"<thead><tr>{head}</tr></thead>", body)
+
+
+def _framed(head: str, rows: Sequence[str]) -> str:
+    lines = "\n".join(rows)
+    return f'<div class="table"><table>{head}<tbody>\n{lines}\n</tbody></table></div>\n'
 
 
 def _picture(picture: Shown) -> str:
@@ -224,11 +223,13 @@ def _origins(table: JudgedTable) -> str:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_words(found)}" for key, found in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _of_system(value: Any, name: str) -> str:
-    return str(value.get(name, "")) if isinstance(value, Mapping) else str(value)
+    return _words(value.get(name, "")) if isinstance(value, Mapping) else str(value)
 
 
 _CSS = """

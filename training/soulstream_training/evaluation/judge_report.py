@@ -1,62 +1,58 @@
-"""The report of a judged table: a folder with a page of HTML, its charts, and a film of the dancers with sound.
+"""The report of a judged table: a folder with a page of HTML, its charts, and films of the dancers with sound.
 
-The page runs nothing and fetches nothing but the files beside it. All text is escaped, and absolute paths in it are cut
-to their last part. Not for: measuring (``judge``), what a score means (``judged_table``), drawing (``judge_charts``).
+Nothing is written before everything is made. Not for: measuring (``judge``), what a score means (``judged_table``),
+drawing (``judge_charts``), the words (``judge_page``).
+
+Letters: T frames, J joints.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from soulstream_engine.clock import FPS
-from soulstream_training.data.report_blocks import clean
 from soulstream_training.data.report_numbers import Step
 
 from .figure_drawing import find_encoder
-from .intervals import LEVEL, Interval
-from .judge import USED_P
-from .judge_charts import FILM_S, MOST_DANCERS, Bars, film_still, interval_bars, offset_histograms, paths_from_above
-from .judge_charts import stretch_features, variety, write_film
-from .judged_table import BETTER, GROUPS, MAIN_METRICS, METRICS, JudgedTable, metric_of, number_text
-from .systems import Song, SystemTakes
+from .intervals import LEVEL
+from .judge_charts import (
+    FILM_S,
+    MOST_DANCERS,
+    Bars,
+    film_still,
+    interval_bars,
+    offset_histograms,
+    paths_from_above,
+    stretch_features,
+    variety,
+    write_film,
+)
+from .judge_page import Shown, to_page
+from .judged_table import BETTER, MAIN_METRICS, JudgedTable, metric_of, score_text
+from .systems import Song
 from .tokenizer_charts import png_bytes
 
 __all__ = ["JudgedTable", "write_report"]
 
 INDEX_NAME = "index.html"
-TITLE = "Dances, judged"
 
 DPI = 140.0
 """Pixels an inch of the charts; the page shows them smaller."""
-
-_BY_SYSTEM = ("commit", "weights", "configs")
-_PATH = re.compile(r"(?:file://|(?<![\w:/.~…]))/(?:[\w.+@~-]+/)*([\w.+@~-]*)|\b[A-Za-z]:\\(?:[^\\\s]+\\)*([^\\\s]*)")
 
 Dancers = Mapping[str, NDArray[np.float32]]
 """Joints [T, J, 3] by system."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Chart:
-    """A picture and its words; ``file`` is its name."""
-
-    file: str
-    title: str
-    alt: str
-    caption: str
-    draw: Callable[[], Figure]
+_Chart = tuple[Shown, Callable[[], Figure]]
+"""A picture of the page, and what draws it."""
 
 
 def write_report(
@@ -82,17 +78,19 @@ def write_report(
         find_encoder()
     tell = on_step or (lambda what, done, num_steps: None)
     danced = [song for song in songs if _dancers(table, song)]
-    charts, filmed, files = _charts(table, danced), danced[:films], {}
-    num_steps = len(charts) + len(filmed)
-    for number, chart in enumerate(charts):
-        tell(f"Drawing {chart.title.lower()}", number, num_steps)
-        files[chart.file] = png_bytes(chart.draw(), DPI)
-    for number, song in enumerate(filmed):
-        tell(f"Filming {song.name}", len(charts) + number, num_steps)
-        files[f"film_{number + 1}.mp4"], files[f"film_{number + 1}.png"] = _film(_dancers(table, song), song)
+    charts, filmed = _charts(table, danced), danced[:films]
+    num_steps, files, shown = len(charts) + len(filmed), {}, []
+    for number, (chart, draw) in enumerate(charts):
+        tell(f"Drawing {chart.file}", number, num_steps)
+        files[chart.file] = png_bytes(draw(), DPI)
+    for number, song in enumerate(filmed, 1):
+        tell(f"Filming {song.name}", len(charts) + number - 1, num_steps)
+        film = _film(number, song, _dancers(table, song), table.references)
+        shown.append(film[0])
+        files[f"film_{number}.mp4"], files[f"film_{number}.png"] = film[1:]
+    page = to_page(table, songs, [chart for chart, _ in charts], shown)
     tell("Writing the page", num_steps, num_steps)
-    files[INDEX_NAME] = _page(table, songs, charts, filmed).encode("utf-8", "replace")
-    _write_all(out, files)
+    _write_all(out, {**files, INDEX_NAME: page.encode("utf-8", "replace")})
     return out / INDEX_NAME
 
 
@@ -119,103 +117,76 @@ def _dancers(table: JudgedTable, song: Song) -> Dancers:
     return found
 
 
-def _film(dancers: Dancers, song: Song) -> tuple[bytes, bytes]:
-    """A film and its middle picture."""
+def _film(number: int, song: Song, dancers: Dancers, references: Collection[str]) -> tuple[Shown, bytes, bytes]:
+    """A film, in which those who compete come first if there are too many, and its middle picture."""
     num_frames = min(round(min(FILM_S, song.seconds) * FPS), *(len(joints) for joints in dancers.values()))
-    shown = {name: joints[:num_frames] for name, joints in list(dancers.items())[:MOST_DANCERS]}
+    first = sorted(dancers, key=lambda name: name in references)[:MOST_DANCERS]
+    shown = {name: joints[:num_frames] for name, joints in dancers.items() if name in first}
+    left_out = [name for name in dancers if name not in first]
+    caption = f"The first {num_frames / FPS:.0f} s of {song.name}, each dancer before a camera of its own."
+    if left_out:
+        caption += f" Not shown: {', '.join(left_out)}."
+    alt = f"Film with sound of figures that dance side by side to {song.name}: {', '.join(shown)}"
     with TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         write_film(path, shown, song.samples)
-        return path.read_bytes(), film_still(shown, num_frames // 2)
+        film = Shown(f"film_{number}.mp4", f"Film of {song.name}", alt, caption)
+        return film, path.read_bytes(), film_still(shown, num_frames // 2)
 
 
 def _charts(table: JudgedTable, danced: Sequence[Song]) -> list[_Chart]:
-    panels = []
-    for name in MAIN_METRICS:
-        values = {system: row[name] for system, row in table.rows.items() if name in row}
-        if values:
-            metric = metric_of(name)
-            title = f"{metric.title} {BETTER[metric.better][0]}"
-            panels.append(Bars(title, values, table.goal(name), table.is_used(name), _value))
-    real, others = table.named("ceiling"), list(table.references)
-    charts = [
-        _Chart(
-            "bars.png", "Scores with their intervals", "Bars of the main scores of each system, as in the table above",
-            f"Line on a bar: {100 * LEVEL:.0f} % interval. Dashed: the ceiling. Grey: ceiling and floor; pale: not used.",
-            partial(interval_bars, panels, table.names, others),
-        ),
-        _Chart(
-            "beats.png", "Where in the beat the dancers rest",
-            f"Histograms for each system; share of the rests within an eighth of a beat: {_on_beat(table)}",
-            "How far each rest of the body is from the nearest beat of the music. Dashed: what chance gives. A dancer in "
-            "time has a peak, at 0 on the beat, at ½ off the beat; one who does not hear is flat.",
-            partial(offset_histograms, table.offsets, others),
-        ),
-    ]  # fmt: skip
-    if not panels:
-        charts = charts[1:]
-    if danced:
-        words = f"to {danced[0].name}, seen from above"
-        caption = "Path of the pelvis, audience below, squares of a metre; from the white dot to the dark one."
-        draw = partial(paths_from_above, _dancers(table, danced[0]), others)
-        charts.append(_Chart("paths.png", f"Paths {words}", f"Path on the floor of each system {words}", caption, draw))
-    features = {
-        s.name: np.stack([f for take, _ in s.takes for f in stretch_features(take.joints_m)]) for s in table.systems
-    }
+    charts: list[_Chart] = []
+    references = list(table.references)
+    panels = [_panel(table, name) for name in MAIN_METRICS if any(name in row for row in table.rows.values())]
+    if panels:
+        alt = "Bars of the main scores of each system with their intervals; the numbers are those of the tables above"
+        caption = (
+            f"Line on a bar: {100 * LEVEL:.0f} % interval. Dashed: the ceiling. Grey: ceiling and floor. Pale: not "
+            "used. Arrow: the bar goes on beyond the panel."
+        )
+        picture = Shown("bars.png", "Main scores", alt, caption)
+        charts.append((picture, partial(interval_bars, panels, table.names, references)))
+    alt = f"Histograms; of the rests, so many are within an eighth of a beat from a beat: {_on_beat(table)}"
     caption = (
-        "Kinetic features of five-second stretches, in the plane in which real dances (pale) differ most. The frame is as "
-        "wide as they are; outside of it distances are logarithmic."
+        "How far each rest of the body is from the nearest beat of the music. Dashed: chance. Who keeps time has a "
+        "peak, at 0 on the beat or at ½ off the beat; who hears nothing is flat."
     )
-    alt = "Points of each system among those of real dances; how wide they spread is the diversity of the table"
-    charts.append(
-        _Chart("variety.png", "How varied the dances are", alt, caption, partial(variety, features, real, others))
+    picture = Shown("beats.png", "Where in the beat they rest", alt, caption)
+    charts.append((picture, partial(offset_histograms, table.offsets, references)))
+    if danced:
+        name = danced[0].name
+        alt = f"The path of each system on the floor, to {name}, seen from above"
+        caption = (
+            f"Path of the pelvis to {name}, seen from above with the audience below, from the white dot to the dark "
+            "one. Squares of a metre."
+        )
+        picture = Shown("paths.png", "Paths on the floor", alt, caption)
+        charts.append((picture, partial(paths_from_above, _dancers(table, danced[0]), references)))
+    alt = "Points of the dances of each system among those of real dances; how far they spread is how varied they are"
+    caption = (
+        "Kinetic features of stretches of five seconds, in the plane in which real dances (pale) differ most. The "
+        "frame is as wide as these are; beyond it distances are logarithmic."
     )
+    features = {
+        system.name: np.stack([found for take, _ in system.takes for found in stretch_features(take.joints_m)])
+        for system in table.systems
+    }
+    picture = Shown("variety.png", "How varied they dance", alt, caption)
+    charts.append((picture, partial(variety, features, table.named("ceiling"), references)))
     return charts
 
 
+def _panel(table: JudgedTable, name: str) -> Bars:
+    metric = metric_of(name)
+    values = {system: table.rows[system][name] for system in table.names if name in table.rows[system]}
+    title = f"{metric.title} {BETTER[metric.better][0]}"
+    return Bars(title, values, table.goal(name), table.is_used(name), lambda score: score_text(score)[0])
+
+
 def _on_beat(table: JudgedTable) -> str:
-    shares = {
-        name: float(np.mean(np.abs(found) < 0.125)) if len(found) else 0.0 for name, found in table.offsets.items()
-    }
-    return ", ".join(f"{name} {100.0 * share:.0f} %" for name, share in shares.items())
-
-
-def _value(score: Interval) -> str:
-    return number_text(score.value, score)
-
-
-def _text(words: object) -> str:
-    """Text for the page: escaped, in one line, without folders."""
-    return escape(clean(_pathless(str(words))))
-
-
-def _pathless(words: str) -> str:
-    return _PATH.sub(lambda found: f"…/{found[1] or found[2] or ''}", words)
-
-
-def _page(table: JudgedTable, songs: Sequence[Song], charts: Sequence[_Chart], filmed: Sequence[Song]) -> str:
-    sections = [("Scores", _scores(table)), ("Who listens how", _listeners(table))]
-    sections += [
-        (
-            chart.title,
-            f'<figure><img src="{chart.file}" alt="{_text(chart.alt)}"><figcaption>{_text(chart.caption)}</figcaption></figure>',
-        )
-        for chart in charts
+    parts = [
+        f"{name} {100.0 * float(np.mean(np.abs(found) < 0.125)):.0f} %"
+        for name, found in table.offsets.items()
+        if len(found)
     ]
-    sections.append(
-        (
-            "Side by side",
-            "".join(_film_html(table, song, n + 1) for n, song in enumerate(filmed)) or "<p>No film was made.</p>",
-        )
-    )
-    sections.append(("What it was made with", _origins(table)))
-    links = "".join(f'<li><a href="#s{n}">{_text(title)}</a></li>' for n, (title, _) in enumerate(sections))
-    body = "\n".join(
-        f'<section id="s{n}"><h2>{_text(title)}</h2>{html}</section>' for n, (title, html) in enumerate(sections)
-    )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{TITLE}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_CSS}</style>\n</head>\n<body>\n<header><h1>{TITLE}</h1>{_introduction(table, songs)}</header>\n"
-        f'<nav aria-label="Contents"><ol>{links}</ol></nav>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
-    )
+    return ", ".join(parts)

@@ -20,39 +20,36 @@ from soulstream_training.data.kinematic_beats import kinematic_beats
 from .dance_take import DanceTake
 from .intervals import Interval
 from .judge import BEAT_METRICS, USED_P
+from .judge_systems import REFERENCES
 from .systems import SystemTakes
 
 F64 = NDArray[np.float64]
 
 GROUPS = ("Time", "Space and diversity", "Body and face", "Music and motion", "Other")
 
-_MARKS = {
+BETTER = {
     "more": ("↑", "more is better"),
     "less": ("↓", "less is better"),
     "real": ("≈", "near the real dances is better"),
     "zero": ("→0", "near 0 is better"),
     "": ("", ""),
 }
+"""Which way a score is better: its sign, and in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a reader is told of a score: ``better`` is ``more``, ``less``, ``real`` (near it), ``zero`` or empty."""
+    """What a reader is told of a score; ``better`` is of ``BETTER``."""
 
     title: str
     group: str
     better: str
     meaning: str
 
-    @property
-    def mark(self) -> str:
-        """Sign of what is better."""
-        return _MARKS[self.better][0]
-
 
 _TIME, _SPACE, _BODY, _MUSIC, _OTHER = GROUPS
 METRICS = {
-    "bas": Metric("BAS", _TIME, "more", "how near a rest of the body is to each beat of the music"),
+    "bas": Metric("BAS", _TIME, "more", "how near the body comes to rest to each beat of the music"),
     "bas_reverse": Metric("BAS reverse", _TIME, "more", "how near a beat of the music is to each rest"),
     "beat_f1": Metric("Beat F1", _TIME, "more", "of beats and rests that meet within 70 ms"),
     "shift_p": Metric("Shift p", _TIME, "less", "share of random shifts in time that fit the beats as well"),
@@ -78,7 +75,24 @@ METRICS = {
         "MMR-MS", _MUSIC, "less", "distance of motion and music, second by second, by the retrieval model"
     ),
 }
-"""Every score of ``judge.table_row`` in the order of the page; one that is not here is shown under ``Other``."""
+"""Every score of ``judge.table_row`` in the order of the page; one that is not here is of the group ``Other``."""
+
+MAIN_METRICS = ("bas", "beat_f1", "tempo_error", "beats_per_beat", "fid_k", "fid_g", "div_k", "div_g")
+MAIN_METRICS += ("pfc", "foot_slide", "jerk", "mmr_ms")
+"""Scores that are drawn as bars."""
+
+
+def metric_of(name: str) -> Metric:
+    """What a reader is told of a score."""
+    return METRICS.get(name, Metric(name, _OTHER, "", ""))
+
+
+def score_text(score: Interval) -> tuple[str, str, str]:
+    """Value and ends of an interval, all with the decimals that give the value three digits, or a wide interval two."""
+    size = max(abs(score.value), abs(score.low) / 10.0, abs(score.high) / 10.0)
+    decimals = min(max(2 - int(np.floor(np.log10(size))), 0), 5) if size > 0.0 else 1
+    value, low, high = (f"{number:,.{decimals}f}" for number in (score.value, score.low, score.high))
+    return value, low, high
 
 
 def beat_offsets(take: DanceTake, beats_s: NDArray[np.floating]) -> F64:
@@ -106,7 +120,7 @@ class JudgedTable:
         systems: In the order of the page.
         rows: Scores by system, as ``judge.table_row`` gives them.
         beat_p: Chance of the ceiling above the floor, by metric (``judge.chance_of``).
-        about: ``commit``, ``weights`` and ``configs``, each by system or one text for all; and anything else, such as
+        about: ``commit``, ``weights`` and ``configs``, each by system or one for all; and anything else, such as
             ``date``, ``songs``, ``seconds`` and ``machine`` (what it is, not how it is called), shown as text.
         references: Systems that do not compete, and whether each is a ``ceiling`` or a ``floor``.
     """
@@ -115,7 +129,7 @@ class JudgedTable:
     rows: Mapping[str, Mapping[str, Interval]]
     beat_p: Mapping[str, float]
     about: Mapping[str, Any]
-    references: Mapping[str, str] = field(default_factory=lambda: {"real": "ceiling", "real_shifted": "floor"})
+    references: Mapping[str, str] = field(default_factory=lambda: dict(REFERENCES))
 
     def __post_init__(self) -> None:
         wrong = [name for name in self.names if self.names.count(name) > 1 or name not in self.rows]
@@ -162,8 +176,3 @@ class JudgedTable:
         rows = {name: self.rows[name] for name in self.names if name not in self.references}
         scores = {name: far[better](row[metric].value) for name, row in rows.items() if metric in row}
         return {name for name, score in scores.items() if score <= min(scores.values()) + 1e-12}
-
-
-def metric_of(name: str) -> Metric:
-    """What a reader is told of a score."""
-    return METRICS.get(name, Metric(name, _OTHER, "", ""))

@@ -1,8 +1,8 @@
 """What the score of a dance and its music reacts to: the same music shifted, music of another tempo, of another genre.
 
-A score that does not fall has not listened. Other music is taken from the other renderings of the split, from where its
-beats fall on those of the true music at the window's first frame, so that each check changes one thing; what other music
-of the same genre and tempo costs is the control for the genre. Not for: ranks (``retrieval``).
+A score that does not fall has not listened. Other music is taken from the other renderings of the split, from where
+its beats fall on those of the true music at the window's first frame, so that each check changes one thing; what other
+music of the same genre and tempo costs is the control for the genre. Not for: ranks (``retrieval``).
 """
 
 from __future__ import annotations
