@@ -1,8 +1,7 @@
 """One table for any number of systems: every dance measured alike, every number with its interval over songs.
 
 Numbers of a dance (time, feet, smoothness) are averaged over the dances to a song and then over songs. Numbers of a set
-(how far from real dances, how diverse) are of five-second stretches, so that long and short dances weigh by their
-length. A beat metric that cannot tell real dancers from the same dancers out of time is measured but not used.
+(how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A beat metric that cannot tell real dancers from the same dancers out of time is measured but not used.
 Not for: who dances (``systems``), the report (``judge_report``).
 
 Letters: K stretches, T frames, D motion columns, F music columns.
@@ -119,20 +118,28 @@ def _numbers(take: DanceTake, beats_s: F64, mmr: Mmr | None) -> dict[str, float 
         found |= {"face_range": face.mean_range, "blinks_a_minute": face.blinks_a_minute}
     rows = _rows(take)
     if mmr is not None and take.music is not None and rows is not None:
-        size = min(len(rows), len(take.music))
-        found["mmr_ms"] = dance_ms(mmr, rows[:size], take.music[:size])
+        pieces = [slice(start, start + STRETCH_FRAMES) for start in _starts(min(len(rows), len(take.music)))]
+        if pieces:
+            found["mmr_ms"] = float(np.mean([dance_ms(mmr, rows[piece], take.music[piece]) for piece in pieces]))
     return found
 
 
 def _rows(take: DanceTake) -> F32 | None:
-    """Motion rows of a dance that has rotations."""
+    """Motion rows [T, D] of a dance that has rotations; the last frame stands still, because a row needs the next."""
     if take.joint_wxyz is None:
         return None
-    return encode_body(take.joints_m[:, 0], take.joint_wxyz[:, :NUM_BODY_JOINTS])
+    joints = take.joint_wxyz[:, :NUM_BODY_JOINTS]
+    root = take.joints_m[:, 0]
+    return encode_body(np.concatenate([root, root[-1:]]), np.concatenate([joints, joints[-1:]]))
+
+
+def _starts(num_frames: int) -> range:
+    """First frames of the whole stretches of a dance."""
+    return range(0, num_frames - STRETCH_FRAMES + 1, STRETCH_FRAMES)
 
 
 def _stretches(take: DanceTake, mmr: Mmr | None) -> dict[str, list[F64]]:
-    starts = range(0, len(take.joints_m) - STRETCH_FRAMES + 1, STRETCH_FRAMES)
+    starts = _starts(len(take.joints_m))
     pieces = [take.joints_m[start : start + STRETCH_FRAMES] for start in starts]
     found = {
         "kinetic": [kinetic_features(piece) for piece in pieces],
@@ -140,7 +147,7 @@ def _stretches(take: DanceTake, mmr: Mmr | None) -> dict[str, list[F64]]:
     }
     rows = _rows(take)
     if mmr is not None and rows is not None:
-        windows = [rows[start : start + STRETCH_FRAMES] for start in starts if start + STRETCH_FRAMES <= len(rows)]
+        windows = [rows[start : start + STRETCH_FRAMES] for start in starts]
         found["latent"] = list(encode(mmr.motion, windows).astype(np.float64)) if windows else []
     return found
 

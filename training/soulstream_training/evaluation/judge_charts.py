@@ -1,8 +1,7 @@
 """The drawings of a judged table: bars, beats, paths and variety by system, and a film of the dancers with sound.
 
-All take what they draw by the name of a system, in the order of the table; the same input gives the same bytes. Where
-there is a panel a system, all panels have one scale. Not for: what is measured (``judge``), the page
-(``judge_report``), a single figure (``figure_drawing``).
+All take what they draw by the name of a system, in the order of the table; the panels of a chart have one scale. Not
+for: what is measured (``judge``), the page (``judge_report``), a single figure (``figure_drawing``).
 
 Letters: T frames, J joints, K beats of the motion, S stretches, D features, N samples.
 """
@@ -116,9 +115,7 @@ def _bars(axes: Axes, panel: Bars, names: Sequence[str], references: Collection[
         axes.axvline(panel.goal, color=_DARK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=0.5)
     axes.set_xlim(low * 1.05, most * 1.05)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_title(
-        panel.title if panel.is_used else f"{panel.title}, not used", color=_DARK if panel.is_used else _TEXT
-    )
+    axes.set_title(panel.title + ("" if panel.is_used else ", not used"), color=_DARK if panel.is_used else _TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.tick_params(axis="y", length=0)
     axes.set_yticks(range(len(names)), [shorten(name, _LABEL_LETTERS) if has_labels else "" for name in names])
@@ -133,14 +130,13 @@ def offset_histograms(offsets: Mapping[str, F64], references: Collection[str]) -
         figure, panels = _multiples(list(offsets), 1.15)
         for axes, (name, share) in zip(panels, shares.items(), strict=True):
             color = GREY if name in references else TEAL
-            axes.bar(
-                edges[:-1], share, width=1.0 / NUM_BINS, align="edge", color=color, edgecolor="white", linewidth=0.4
-            )
+            axes.bar(edges[:-1] + 0.5 / NUM_BINS, share, 0.92 / NUM_BINS, color=color)
             axes.axhline(100.0 / NUM_BINS, color=_DARK, linewidth=0.8, linestyle=(0, (3, 2)))
             axes.set(xlim=(-0.5, 0.5), ylim=(0.0, most * 1.12))
             axes.set_xticks([-0.5, -0.25, 0.0, 0.25, 0.5], ["\N{MINUS SIGN}½", "\N{MINUS SIGN}¼", "0", "¼", "½"])
             axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-            _note(axes, f"{len(offsets[name])} rests")
+            words = f"{len(offsets[name])} rests"
+            axes.text(0.02, 0.97, words, transform=axes.transAxes, va="top", size=7, color=_TEXT)
         _label(figure, "beats after the nearest beat of the music", "% of the rests")
     return figure
 
@@ -153,13 +149,14 @@ def paths_from_above(dancers: Mapping[str, NDArray[np.floating]], references: Co
         references: Those that do not compete.
 
     Returns:
-        The figure: every path stands in the middle of its panel, on squares of a metre. One that is much longer than
-        most begins there and is cut off.
+        The figure: every path stands in the middle of its panel, on squares. One that is much longer than most begins
+        there and is cut off.
     """
     paths = {name: np.asarray(joints, dtype=np.float64)[:, 0, [0, 2]] for name, joints in dancers.items()}
     spans = {name: np.ptp(path, axis=0) for name, path in paths.items()}
     sizes = [float(span.max()) for span in spans.values()]
     reach = 0.55 * max(min(max(sizes), _OUT_OF_SCALE / 2.0 * float(np.median(sizes))), 1.0)
+    square_m = 0.5 if reach < 2.0 else 1.0
     with matplotlib.rc_context(STYLE):
         figure, panels = _multiples(list(dancers), 1.95)
         for axes, (name, path) in zip(panels, paths.items(), strict=True):
@@ -171,13 +168,14 @@ def paths_from_above(dancers: Mapping[str, NDArray[np.floating]], references: Co
             axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] + reach, middle[1] - reach))
             axes.set_aspect("equal", adjustable="box", anchor="W")
             for axis in (axes.xaxis, axes.yaxis):
-                axis.set_major_locator(MultipleLocator(1.0))
+                axis.set_major_locator(MultipleLocator(square_m))
                 axis.set_ticklabels([])
             axes.tick_params(length=0)
             axes.grid(color=_LINE, linewidth=0.8)
             axes.spines[["left", "bottom"]].set_visible(False)
             words = f"{spans[name][0]:.1f} m wide, {spans[name][1]:.1f} m deep"
             axes.set_xlabel(words + (" (cut off)" if max(spans[name]) > 2.0 * reach else ""), size=7.5, loc="left")
+        _label(figure, f"squares of {square_m:g} m", "")
     return figure
 
 
@@ -253,14 +251,8 @@ def _label(figure: Figure, below: str, beside: str) -> None:
     figure.supylabel(beside, x=0.008, ha="left", size=8)
 
 
-def _note(axes: Axes, words: str) -> None:
-    """Words in the upper left corner."""
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-    axes.text(0.02, 0.97, words, transform=axes.transAxes, va="top", size=7, color=_TEXT, bbox=box)
-
-
 def film_still(dancers: Mapping[str, NDArray[np.floating]], frame: int) -> bytes:
-    """One picture of ``write_film`` as a PNG."""
+    """A picture of ``write_film`` as a PNG."""
     pictures = [next(film_frames({shorten(name, _LETTERS): joints}, only=[frame])) for name, joints in dancers.items()]
     columns = _film_columns(len(pictures))
     pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
@@ -285,21 +277,22 @@ def write_film(path: Path, dancers: Mapping[str, NDArray[np.floating]], samples:
     with TemporaryDirectory() as folder:
         sound = Path(folder) / "sound.wav"
         soundfile.write(sound, samples[: num_frames * SAMPLES_PER_FRAME], SAMPLE_RATE, subtype="PCM_16")
-        films = [Path(folder) / f"{number}.mp4" for number in range(len(dancers))]
-        for film, (name, joints) in zip(films, dancers.items(), strict=True):
+        command = [encoder, "-y", "-nostdin", "-loglevel", "error", "-i", str(sound)]
+        for number, (name, joints) in enumerate(dancers.items()):
+            film = Path(folder) / f"{number}.mp4"
             write_video(film, {shorten(name, _LETTERS): joints})
-        command = [encoder, "-y", "-nostdin", "-loglevel", "error"]
-        for part in (*films, sound):
-            command += ["-i", str(part)]
-        places = [f"{number % columns * width}_{number // columns * height}" for number in range(len(films))]
-        grid = f"xstack=inputs={len(films)}:layout={'|'.join(places)}:fill=white" if len(films) > 1 else "null"
-        command += ["-filter_complex", f"{''.join(f'[{number}:v]' for number in range(len(films)))}{grid}[all]"]
-        command += ["-map", "[all]", "-map", f"{len(films)}:a", "-c:a", "aac", "-b:a", f"{_SOUND_KBIT_S}k", "-ac", "1"]
+            command += ["-i", str(film)]
+        places = [f"{number % columns * width}_{number // columns * height}" for number in range(len(dancers))]
+        grid = f"xstack=inputs={len(places)}:layout={'|'.join(places)}:fill=white" if len(places) > 1 else "null"
+        command += ["-filter_complex", f"{''.join(f'[{number + 1}:v]' for number in range(len(places)))}{grid}[all]"]
+        command += ["-map", "[all]", "-map", "0:a", "-c:a", "aac", "-b:a", f"{_SOUND_KBIT_S}k", "-ac", "1"]
         command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "medium", "-crf", "25", "-threads", "1"]
         command += ["-maxrate", f"{most}k", "-bufsize", f"{most}k", "-colorspace", "bt709", "-color_primaries", "bt709"]
         command += ["-color_trc", "bt709", "-movflags", "+faststart", "-map_metadata", "-1"]
         command += ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-f", "mp4", str(path)]
-        run_program(command, path, code="VIDEO", remedy="Install an ffmpeg with libx264, as Debian's is, or no films.")
+        run_program(
+            command, path, code="VIDEO", remedy="Install an ffmpeg with libx264, as Debian's is; or ask for no film."
+        )
 
 
 def _film_columns(count: int) -> int:

@@ -92,8 +92,8 @@ def _introduction(table: JudgedTable, songs: Sequence[Song]) -> str:
     if ceilings:
         words.append(
             f"The ceiling ({ceilings}) is real dancers whose tempo is sure (class A). They dance to other music, which "
-            "was rendered to fit them, so their scores of the beat are partly circular: no dancer who has to listen can be "
-            "expected to come as near to the beats."
+            "was rendered to fit them, so their scores of the beat are partly circular: no dancer who has to listen "
+            "can be expected to come as near to the beats."
         )
     if floors:
         words.append(f"Who is a floor ({floors}) does not hear the music: what floors score can be had by chance.")
@@ -197,7 +197,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _framed(head: str, rows: Sequence[str]) -> str:
     lines = "\n".join(rows)
-    return f'<div class="table"><table>{head}<tbody>\n{lines}\n</tbody></table></div>\n'
+    return f'<div class="table" tabindex="0"><table>{head}<tbody>\n{lines}\n</tbody></table></div>\n'
 
 
 def _picture(picture: Shown) -> str:
@@ -245,7 +245,7 @@ small { display: block; font-weight: 400; white-space: nowrap; }
 nav ol { columns: 2; padding-left: 1.4rem; font-size: 0.92rem; }
 a { color: #146372; }
 figure { margin: 1rem 0 1.5rem; }
-img, video { display: block; width: 100%; height: auto; margin-bottom: 0.4rem; }
+img, video { display: block; max-width: 100%; height: auto; margin-bottom: 0.4rem; }
 .table { overflow-x: auto; margin: 1rem 0 0.75rem; }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 700; padding-bottom: 0.2rem; }

@@ -50,7 +50,6 @@ DPI = 140.0
 Dancers = Mapping[str, NDArray[np.float32]]
 """Joints [T, J, 3] by system."""
 
-
 _Chart = tuple[Shown, Callable[[], Figure]]
 """A picture of the page, and what draws it."""
 
@@ -137,7 +136,7 @@ def _film(number: int, song: Song, dancers: Dancers, references: Collection[str]
 def _charts(table: JudgedTable, danced: Sequence[Song]) -> list[_Chart]:
     charts: list[_Chart] = []
     references = list(table.references)
-    panels = [_panel(table, name) for name in MAIN_METRICS if any(name in row for row in table.rows.values())]
+    panels = [_panel(table, name) for name in MAIN_METRICS if any(name in table.rows[s] for s in table.names)]
     if panels:
         alt = "Bars of the main scores of each system with their intervals; the numbers are those of the tables above"
         caption = (
@@ -158,7 +157,7 @@ def _charts(table: JudgedTable, danced: Sequence[Song]) -> list[_Chart]:
         alt = f"The path of each system on the floor, to {name}, seen from above"
         caption = (
             f"Path of the pelvis to {name}, seen from above with the audience below, from the white dot to the dark "
-            "one. Squares of a metre."
+            "one."
         )
         picture = Shown("paths.png", "Paths on the floor", alt, caption)
         charts.append((picture, partial(paths_from_above, _dancers(table, danced[0]), references)))

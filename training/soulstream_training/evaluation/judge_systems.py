@@ -21,12 +21,12 @@ from .systems import Song, SystemTakes, bundle_takes, dance_to, real_takes
 CEILING, FLOOR = "real_a", "real_shifted"
 """Real dancers on music that was rendered to fit them, and the same dancers out of time."""
 
-REFERENCES = {CEILING: "ceiling", FLOOR: "floor", "idle": "floor", "random_codes": "floor"}
+REFERENCES = {CEILING: "ceiling"} | dict.fromkeys((FLOOR, "idle", "random_codes", "shifted"), "floor")
 """Systems that do not compete."""
 
 NAMES = (
-    CEILING, FLOOR, "idle", "random_codes", "shifted", "retrieval", "regressor", "gpt", "diffusion", "partwise",
-    "soulstream",
+    CEILING, FLOOR, "idle", "random_codes", "shifted", "soulstream", "retrieval", "regressor", "gpt", "diffusion",
+    "partwise",
 )  # fmt: skip
 """Systems that are known without a folder of dances."""
 

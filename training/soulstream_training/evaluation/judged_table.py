@@ -25,7 +25,7 @@ from .systems import SystemTakes
 
 F64 = NDArray[np.float64]
 
-GROUPS = ("Time", "Space and diversity", "Body and face", "Music and motion", "Other")
+GROUPS = ("Time", "Space and diversity", "Body", "Face", "Music and motion", "Other")
 
 BETTER = {
     "more": ("↑", "more is better"),
@@ -47,7 +47,7 @@ class Metric:
     meaning: str
 
 
-_TIME, _SPACE, _BODY, _MUSIC, _OTHER = GROUPS
+_TIME, _SPACE, _BODY, _FACE, _MUSIC, _OTHER = GROUPS
 METRICS = {
     "bas": Metric("BAS", _TIME, "more", "how near the body comes to rest to each beat of the music"),
     "bas_reverse": Metric("BAS reverse", _TIME, "more", "how near a beat of the music is to each rest"),
@@ -69,16 +69,18 @@ METRICS = {
     "jerk": Metric("Jerk, m/s³", _BODY, "real", "trembling where there is more, stiffness where there is less"),
     "boundary_jerk": Metric("Jerk at seams", _BODY, "less", "over that elsewhere; 1 where seams do not show"),
     "range_of_motion": Metric("Range of motion, m", _BODY, "real", "mean extent of a joint around the body"),
-    "face_range": Metric("Face range", _BODY, "real", "mean range of a shape of the face"),
-    "blinks_a_minute": Metric("Blinks a minute", _BODY, "real", "of both eyes"),
+    "face_range": Metric("Face range", _FACE, "real", "mean range of a shape of the face"),
+    "blinks_a_minute": Metric("Blinks a minute", _FACE, "real", "of both eyes"),
     "mmr_ms": Metric(
         "MMR-MS", _MUSIC, "less", "distance of motion and music, second by second, by the retrieval model"
     ),
 }
 """Every score of ``judge.table_row`` in the order of the page; one that is not here is of the group ``Other``."""
 
-MAIN_METRICS = ("bas", "beat_f1", "tempo_error", "beats_per_beat", "fid_k", "fid_g", "div_k", "div_g")
-MAIN_METRICS += ("pfc", "foot_slide", "jerk", "mmr_ms")
+MAIN_METRICS = (
+    "bas", "beat_f1", "tempo_error", "beats_per_beat", "fid_k", "fid_g", "div_k", "div_g", "pfc", "foot_slide", "jerk",
+    "mmr_ms",
+)  # fmt: skip
 """Scores that are drawn as bars."""
 
 
@@ -90,7 +92,7 @@ def metric_of(name: str) -> Metric:
 def score_text(score: Interval) -> tuple[str, str, str]:
     """Value and ends of an interval, all with the decimals that give the value three digits, or a wide interval two."""
     size = max(abs(score.value), abs(score.low) / 10.0, abs(score.high) / 10.0)
-    decimals = min(max(2 - int(np.floor(np.log10(size))), 0), 5) if size > 0.0 else 1
+    decimals = min(max(2 - int(np.floor(np.log10(size))), 0), 4) if size > 0.0 else 1
     value, low, high = (f"{number:,.{decimals}f}" for number in (score.value, score.low, score.high))
     return value, low, high
 

@@ -57,7 +57,7 @@ def retrieval_rows(model: Mmr, pairs: Sequence[Pair], seed: int = 0) -> list[dic
                 "class": kind,
                 "windows": len(windows),
                 "songs": len(single),
-                "p": permutation_p(asked, seed=seed) if len(single) > 1 else None,
+                "p": round(permutation_p(asked, seed=seed), 4) if len(single) > 1 else None,
             }
             embedding = music_embedding(windows)
             for protocol, scores in (
