@@ -167,7 +167,7 @@ def _commit() -> str:
         return ""
     command = [git, "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603 - our own
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""

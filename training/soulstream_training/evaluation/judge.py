@@ -1,8 +1,9 @@
 """One table for any number of systems: every dance measured alike, every number with its interval over songs.
 
 Numbers of a dance (time, feet, smoothness) are averaged over the dances to a song and then over songs. Numbers of a set
-(how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A beat metric that cannot tell real dancers from the same dancers out of time is measured but not used.
-Not for: who dances (``systems``), the report (``judge_report``).
+(how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A beat metric
+that cannot tell real dancers from the same dancers out of time is measured but not used. Not for: who dances
+(``systems``), the report (``judge_report``).
 
 Letters: K stretches, T frames, D motion columns, F music columns.
 """
