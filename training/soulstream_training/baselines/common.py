@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from soulstream_training.data.guard import check_apart, learned_from
+from soulstream_training.data.guard import Learned, check_apart, learned_from, united
 from soulstream_training.data.store import read_index
 from soulstream_training.recipes.checkpoint import load_weights, save_weights
 from soulstream_training.recipes.loop import Loop, LoopConfig, bfloat16_pays
@@ -118,6 +118,7 @@ def train_baseline(
     runs: Path,
     weights: Path,
     columns: str = "body",
+    learned_before: Learned | None = None,
 ) -> None:
     """Trains a baseline for its minutes and writes ``NAME.safetensors`` and ``NAME.json`` under ``weights``.
 
@@ -131,6 +132,7 @@ def train_baseline(
         runs: Folder of full checkpoints; a run there is resumed.
         weights: Where the averaged weights go.
         columns: Of the motion.
+        learned_before: What weights that the system is built on were trained on.
 
     Raises:
         ConfigError: If there is nothing to learn from, or it is tested on too.
@@ -139,7 +141,7 @@ def train_baseline(
     sampler = PairSampler(load_pairs(store, music, ("train",), columns), recipe.frames, columns)
     network.fit(sampler.pairs)
     entries = read_index(store)
-    learned = learned_from(entry for entry in entries if entry.split == "train")
+    learned = united(learned_from(entry for entry in entries if entry.split == "train"), learned_before or {})
     check_apart(learned, [entry for entry in entries if entry.split in ("val", "test")], name)
     description: dict[str, Any] = {"minutes": recipe.minutes, "trained_on": learned}
     loop = Loop(

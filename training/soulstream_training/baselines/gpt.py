@@ -23,7 +23,7 @@ from soulstream_training.models.attention import Block, RelativeBias
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, LOOK_AHEAD, Hrvq
 from soulstream_training.models.quantizer import codes_id
 from soulstream_training.models.window import HIDDEN
-from soulstream_training.recipes.hrvq import load_hrvq
+from soulstream_training.recipes.hrvq import load_hrvq, trained_on
 
 from .common import F32, BaselineRecipe, Danced, Normalised, load_baseline, train_baseline
 
@@ -243,4 +243,5 @@ def train_gpt(
     def loss(motion: Tensor, heard: Tensor, generator: torch.Generator) -> Tensor:
         return gpt_loss(network, tokenizer, motion, heard, generator)
 
-    train_baseline(NAME, network, loss, recipe, store, music, runs, weights, COLUMNS)
+    before = trained_on(tokenizers, KIND)
+    train_baseline(NAME, network, loss, recipe, store, music, runs, weights, COLUMNS, before)
