@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tests.fakes.motion_store import write_motion, write_music
+from fakes.motion_store import write_motion, write_music
 
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_training.baselines import diffusion, partwise

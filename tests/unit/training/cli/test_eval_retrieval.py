@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.fakes.motion_store import write_motion, write_music
+from fakes.motion_store import write_motion, write_music
 from typer.testing import CliRunner
 
 from soulstream_engine.errors import ConfigError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.fakes.toy_mmr import toy_mmr
+from fakes.toy_mmr import toy_mmr
 
 from soulstream_training.evaluation.mmr_ms import dance_ms, mmr_ms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.fakes.motion_store import FRAMES, write_motion, write_music
+from fakes.motion_store import FRAMES, write_motion, write_music
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.evaluation.mmr_latents import cosine, cut_windows, encode, encode_windows
