@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from soulstream_training.evaluation.judge_systems import JudgeConfig, Places
     from soulstream_training.evaluation.systems import Song, SystemTakes
 
-SHOWN = ("bas", "beat_f1", "shift_p", "fid_k", "fid_g", "div_k", "div_g", "foot_slide", "jerk", "pfc", "mmr_ms")
+SHOWN = {
+    "bas": "BAS", "beat_f1": "F1", "shift_p": "p", "mmr_ms": "MS", "fid_k": "FIDk", "fid_g": "FIDg", "div_k": "Divk",
+    "foot_slide": "slide", "jerk": "jerk",
+}  # fmt: skip
+"""What fits into a terminal."""
 
 
 def dance(
@@ -39,8 +43,8 @@ def dance(
 ) -> None:
     """Put systems side by side: ours, baselines, dances of others, real dancers, and dancers who hear nothing.
 
-    Every number has its 95 % interval over songs. A beat metric that cannot tell real dancers from the same dancers
-    out of time (p < 0.01) is printed, but not used.
+    Every number has its 95 % interval over songs (--json, --report). A metric of the beat that cannot tell real dancers
+    from the same dancers out of time and from one who waits (p < 0.01) is printed, but not used.
 
     Example:
       soulstream-train eval dance training/configs/judge.toml --store .cache/open --music .cache/open_music --json
@@ -85,7 +89,8 @@ def dance(
             danced.append(system)
             bar.advance(task)
     rows = {name: table_row(found, measured[CEILING]) for name, found in measured.items()}
-    beat_p = {metric: chance_of(measured[CEILING], measured[FLOOR], metric) for metric in BEAT_METRICS}
+    floors = [measured[name] for name in (FLOOR, "idle") if name in measured]
+    beat_p = {metric: max(chance_of(measured[CEILING], f, metric) for f in floors) for metric in BEAT_METRICS}
     _show(rows, beat_p, danced)
     about = _about(settings, places, songs, names)
     if report is not None:
@@ -106,7 +111,7 @@ def dance(
 def _show(rows: dict[str, Any], beat_p: dict[str, float], danced: list[SystemTakes]) -> None:
     from soulstream_training.evaluation.judge import USED_P
 
-    table = Table("system", "wait s", *SHOWN, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table("system", "wait", *SHOWN.values(), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     waits = {system.name: f"{system.wait_s:.2g}" for system in danced}
     for name, row in rows.items():
         cells = [f"{row[metric].value:.3g}" if metric in row else "" for metric in SHOWN]
@@ -114,7 +119,7 @@ def _show(rows: dict[str, Any], beat_p: dict[str, float], danced: list[SystemTak
     console.print(table)
     for metric, p in beat_p.items():
         if p >= USED_P:
-            console.print(f"{metric} does not tell real dancers from the same out of time (p = {p:.3f}): not used.")
+            console.print(f"{metric} does not tell real dancers from the floors (p = {p:.3f}): not used.")
 
 
 def _report(

@@ -1,8 +1,8 @@
 """One table for any number of systems: every dance measured alike, every number with its interval over songs.
 
 Numbers of a dance (time, feet, smoothness) are averaged over the dances to a song and then over songs. Numbers of a set
-(how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A beat metric
-that cannot tell real dancers from the same dancers out of time is measured but not used. Not for: who dances
+(how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A metric of
+the beat that cannot tell real dancers from the same out of time, or from one who waits, is measured but not used. Not for: who dances
 (``systems``), the report (``judge_report``).
 
 Letters: K stretches, T frames, D motion columns, F music columns.
@@ -40,11 +40,11 @@ F64 = NDArray[np.float64]
 STRETCH_FRAMES = 5 * FPS
 """What a set is made of (ours; a window of the retrieval model)."""
 
-BEAT_METRICS = {"bas": True, "bas_reverse": True, "beat_f1": True, "shift_p": False}
-"""Metrics of the beat, and whether more is better."""
+BEAT_METRICS = {"bas": True, "bas_reverse": True, "beat_f1": True, "shift_p": False, "mmr_ms": False}
+"""Metrics of motion and music together, and whether more is better."""
 
 USED_P = 0.01
-"""A beat metric is used if the ceiling is above the floor with a probability of chance below this."""
+"""Such a metric is used if the ceiling is above every floor of it with a probability of chance below this."""
 
 PERMUTATIONS = 10_000
 
@@ -194,26 +194,39 @@ def _stacked(songs: Mapping[str, Sequence[F64]]) -> F64:
     return np.stack([item for items in songs.values() for item in items])
 
 
-def chance_of(real: Measured, shifted: Measured, metric: str, seed: int = 0) -> float:
-    """How likely the ceiling is as far above the floor by chance: a permutation test, paired by song, one-sided.
+def chance_of(real: Measured, floor: Measured, metric: str, seed: int = 0) -> float:
+    """How likely the ceiling is as far above a floor by chance: a one-sided permutation test over songs.
 
     Args:
         real: Real dancers on music that fits them.
-        shifted: The same out of time.
+        floor: Who cannot be in time; paired by song where the songs are the same.
         metric: Of ``BEAT_METRICS``.
         seed: Of the permutations.
 
     Raises:
-        ValueError: If they have no song in common.
+        ValueError: If one of them has no song with this metric.
     """
-    ours, theirs = real.numbers.get(metric, {}), shifted.numbers.get(metric, {})
-    songs = sorted(ours.keys() & theirs.keys())
-    if not songs:
-        raise ValueError(f"'{real.name}' and '{shifted.name}' have no song in common for {metric}")
     sign = 1.0 if BEAT_METRICS[metric] else -1.0
-    ahead = sign * np.array([np.mean(ours[song]) - np.mean(theirs[song]) for song in songs])
-    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(PERMUTATIONS, len(songs)))
-    return float((1 + np.sum((flips * ahead).mean(1) >= ahead.mean() - 1e-12)) / (PERMUTATIONS + 1))
+    ours, theirs = (
+        {song: sign * float(np.mean(values)) for song, values in measured.numbers.get(metric, {}).items()}
+        for measured in (real, floor)
+    )
+    if not ours or not theirs:
+        raise ValueError(
+            f"'{real.name}' has {metric} for {len(ours)} songs, '{floor.name}' for {len(theirs)}; give songs"
+        )
+    generator = np.random.default_rng(seed)
+    songs = sorted(ours.keys() & theirs.keys())
+    if songs:
+        ahead = np.array([ours[song] - theirs[song] for song in songs])
+        drawn = (generator.choice([-1.0, 1.0], size=(PERMUTATIONS, len(songs))) * ahead).mean(1)
+        found = ahead.mean()
+    else:
+        everyone = np.array([*ours.values(), *theirs.values()])
+        shuffled = generator.permuted(np.tile(everyone, (PERMUTATIONS, 1)), axis=1)
+        drawn = shuffled[:, : len(ours)].mean(1) - shuffled[:, len(ours) :].mean(1)
+        found = everyone[: len(ours)].mean() - everyone[len(ours) :].mean()
+    return float((1 + np.sum(drawn >= found - 1e-12)) / (PERMUTATIONS + 1))
 
 
 def to_json(row: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
