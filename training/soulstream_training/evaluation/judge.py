@@ -2,8 +2,8 @@
 
 Numbers of a dance (time, feet, smoothness) are averaged over the dances to a song and then over songs. Numbers of a set
 (how far from real dances, how diverse) and MMR-MS, which grows with length, are of five-second stretches. A metric of
-the beat that cannot tell real dancers from the same out of time, or from one who waits, is measured but not used. Not for: who dances
-(``systems``), the report (``judge_report``).
+the beat that cannot tell real dancers from the same out of time, or from one who waits, is measured but not used.
+Not for: who dances (``systems``), the report (``judge_report``).
 
 Letters: K stretches, T frames, D motion columns, F music columns.
 """
