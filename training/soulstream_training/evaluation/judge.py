@@ -213,7 +213,7 @@ def chance_of(real: Measured, floor: Measured, metric: str, seed: int = 0) -> fl
     )
     if not ours or not theirs:
         raise ValueError(
-            f"'{real.name}' has {metric} for {len(ours)} songs, '{floor.name}' for {len(theirs)}; give songs"
+            f"'{real.name}' has {metric} for {len(ours)} songs, '{floor.name}' for {len(theirs)}; both need one"
         )
     generator = np.random.default_rng(seed)
     songs = sorted(ours.keys() & theirs.keys())
