@@ -3,167 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
-from fakes.dance_folders import cut, rotvec
+from fakes.dance_folders import cut
 from fakes.model_poses import write_pickle
-from fakes.named_figures import dance, turned
-from scipy.spatial.transform import Rotation
+from fakes.published_files import (
+    CASES,
+    EXACT_M,
+    FILTERED_INSIDE_M,
+    FILTERED_M,
+    FRAMES,
+    SPEED_MPS,
+    Command,
+    back,
+    edge_document,
+    kicking,
+    moving,
+    on_floor,
+    own_take,
+    smpl_positions,
+    write_aist,
+    write_bailando,
+    write_bvh,
+    write_edge,
+    write_fact,
+    write_npz,
+)
 
-from soulstream_engine.cli.take_files import write_take
 from soulstream_engine.errors import ConfigError
-from soulstream_engine.frames import Provenance
-from soulstream_engine.motion.bvh import bvh_lines
 from soulstream_engine.motion.skeleton import (
     JOINT_INDEX,
     LEG_LENGTH_M,
-    PARENTS,
-    PELVIS_REST_HEIGHT_M,
-    REST_OFFSETS_M,
     forward_kinematics,
 )
-from soulstream_engine.runtime.render import Take
 from soulstream_training.data.asf import MotionFileError
 from soulstream_training.data.position_fit import leg_length
-from soulstream_training.data.resample import floor_height
 from soulstream_training.evaluation.importers import FORMATS, read_dance, read_folder, song_name
-
-SECONDS = 4
-FRAMES = 30 * SECONDS + 1
-SPEED_MPS = 0.7
-TO_Z_UP = Rotation.from_euler("x", 90, degrees=True)
-
-EXACT_M = 2e-6
-"""Files at 30 fps, most of them float32 (measured 3e-7 m)."""
-
-FILTERED_M = 5e-4
-"""Files at 60 fps: the low-pass moves this dance a little at its ends (measured 1.2e-4 m)."""
-
-FILTERED_INSIDE_M = 5e-6
-"""Files at 60 fps, half a second away from the ends (measured 1.4e-6 m)."""
-
-
-def moving(fps=30, joints=22, frames=None):
-    """A dancer who walks to her left as she dances: pelvis [T, 3], local rotations [T, J, 4]; the same at any rate."""
-    count = (FRAMES - 1) * fps // 30 + 1
-    time = np.arange(count) / fps
-    root = np.stack([SPEED_MPS * time, np.full(count, PELVIS_REST_HEIGHT_M), 0.1 * np.sin(time)], axis=-1)
-    return root[:frames], dance(count, joints)[:frames]
-
-
-def kicking(fps=30, joints=22):
-    """The right leg stays out in front of a dancer who stands and faces +Z."""
-    root, _ = moving(fps, joints)
-    return root * [0, 1, 0], turned(len(root), joints, right_hip=(-70.0, 0.0, 0.0))
-
-
-def with_hands(positions):
-    """Positions [T, 24, 3]: the hands of SMPL beyond the wrists."""
-    wrists, elbows = positions[:, [20, 21]], positions[:, [18, 19]]
-    return np.concatenate([positions[:, :22], wrists + 0.3 * (wrists - elbows)], axis=1)
-
-
-def with_hand_turns(wxyz):
-    return np.concatenate([wxyz, np.tile([0.8, 0.6, 0, 0], (len(wxyz), 2, 1))], axis=1)
-
-
-def write_fact(path, root, wxyz, *, padding=0, noise=0.0):
-    flat = with_hand_turns(wxyz).reshape(-1, 4)
-    matrices = Rotation.from_quat(flat, scalar_first=True).as_matrix().reshape(len(root), -1)
-    matrices = matrices * (1.0 + noise)
-    np.save(path, np.concatenate([np.full((len(root), padding), 0.01), root, matrices], axis=1).astype(np.float32))
-    return path
-
-
-def smpl_positions(root, wxyz, scale=1.0):
-    return (with_hands(forward_kinematics(root, wxyz)) * scale).astype(np.float32)
-
-
-def write_bailando(path, root, wxyz, *, is_flat=False, scale=1.0):
-    joints = smpl_positions(root, wxyz, scale)
-    np.save(path, joints.reshape(len(joints), -1) if is_flat else joints)
-    return path
-
-
-def edge_document(root, wxyz, scale=1.0):
-    root = root * scale
-    positions = with_hands(forward_kinematics(root, wxyz, REST_OFFSETS_M * scale))
-    pelvis = (TO_Z_UP * Rotation.from_quat(wxyz[:, 0], scalar_first=True)).as_quat(scalar_first=True)
-    turns = with_hand_turns(np.concatenate([pelvis[:, None], wxyz[:, 1:]], axis=1))
-    return {
-        "smpl_poses": rotvec(turns).astype(np.float32),
-        "smpl_trans": TO_Z_UP.apply(root).astype(np.float32),
-        "full_pose": TO_Z_UP.apply(positions.reshape(-1, 3)).reshape(positions.shape).astype(np.float32),
-    }
-
-
-def write_edge(path, root, wxyz, **changes):
-    document = {**edge_document(root, wxyz), **changes}
-    return write_pickle(path, {name: values for name, values in document.items() if values is not None})
-
-
-def write_finedance(path, root, wxyz, *, contacts=False):
-    rows = Rotation.from_quat(wxyz.reshape(-1, 4), scalar_first=True).as_matrix()[:, :2].reshape(len(root), -1)
-    columns = [np.ones((len(root), 4)), root, rows] if contacts else [root, rows]
-    np.save(path, np.concatenate(columns, axis=1).astype(np.float32))
-    return path
-
-
-def write_finenet(path, root, wxyz):
-    return write_pickle(path, {"smpl_poses": rotvec(wxyz).astype(np.float32), "smpl_trans": root.astype(np.float32)})
-
-
-def write_aist(path, root, wxyz):
-    document = {"smpl_poses": rotvec(with_hand_turns(wxyz)), "smpl_trans": root * 93.8}
-    return write_pickle(path, {**document, "smpl_scaling": np.array([93.8])}, 5)
-
-
-def write_bvh(path, root, wxyz, fps=30):
-    path.write_text("\n".join(bvh_lines(root, wxyz, fps)) + "\n")
-    return path
-
-
-def own_take(root, wxyz, fps=30):
-    joints = forward_kinematics(root, wxyz).astype(np.float32)
-    face = np.random.default_rng(0).uniform(0, 1, (len(root), 52)).astype(np.float32)
-    arrays = (joints, wxyz.astype(np.float32), root.astype(np.float32), PARENTS, REST_OFFSETS_M, face)
-    return Take(*arrays, np.zeros((len(root), 4), np.float32), fps, (Provenance.GENERATED,) * len(root))
-
-
-def write_npz(path, root, wxyz):
-    write_take(own_take(root, wxyz), path)
-    return path
-
-
-# Format, ending, frames a second, joints, and what writes it.
-CASES = {
-    "fact 219": ("fact", ".npy", 60, 22, write_fact),
-    "fact 225": ("fact", ".npy", 60, 22, lambda *args: write_fact(*args, padding=6)),
-    "bailando": ("bailando", ".npy", 60, 22, write_bailando),
-    "bailando flat": ("bailando", ".npy", 60, 22, lambda *args: write_bailando(*args, is_flat=True)),
-    "edge": ("edge", ".pkl", 30, 22, write_edge),
-    "finedance": ("finedance", ".npy", 30, 52, write_finedance),
-    "finedance 319": ("finedance", ".npy", 30, 52, lambda *args: write_finedance(*args, contacts=True)),
-    "finenet": ("finedance", ".pkl", 30, 52, write_finenet),
-    "finenet body": ("finedance", ".pkl", 30, 22, write_finenet),
-    "aist++": ("aist++", ".pkl", 60, 22, write_aist),
-    "bvh": ("bvh", ".bvh", 30, 52, write_bvh),
-    "bvh 60": ("bvh", ".bvh", 60, 52, lambda *args: write_bvh(*args, fps=60)),
-    "take npz": ("take", ".npz", 30, 52, write_npz),
-    "take bvh": ("take", ".bvh", 30, 52, write_bvh),
-}
-
-
-def back(tmp_path, case, motion=moving):
-    """A motion written in a format and read again."""
-    format, ending, fps, joints, write = CASES[case]
-    return read_dance(write(tmp_path / f"mBR0{ending}", *motion(fps, joints)), format)
-
-
-def on_floor(joints):
-    return joints - [0, floor_height(joints), 0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -350,150 +226,3 @@ def test_empty_folders_and_unknown_formats_are_refused(tmp_path):
     for read in (read_dance, read_folder):
         with pytest.raises(ConfigError, match=r"'vrm' is no format of dances\. Use one of fact, bailando, edge"):
             read(tmp_path / "a.vrm", "vrm")
-
-
-def spoiled(values, place, value):
-    values = np.array(values)
-    values[place] = value
-    return values
-
-
-POSITIONS = smpl_positions(*moving(60))
-
-
-@pytest.mark.parametrize(
-    ("format", "values", "message"),
-    [
-        ("fact", np.zeros((90, 220)), r"has shape \[90, 220\], expected \[T, 219\] or \[T, 225\]"),
-        ("fact", np.zeros(219), r"has shape \[219\], expected"),
-        ("fact", np.zeros((90, 219)), r"off a rotation by 1\.00 in the median, 0\.5 is allowed"),
-        ("fact", spoiled(np.zeros((90, 225)), (3, 10), np.nan), r"'motion' is nan at \[3, 10\]; 1 values"),
-        ("fact", np.zeros((1, 219)), "has 1 frames, 2 to"),
-        ("fact", np.array([{}], dtype=object), "has type object"),
-        ("bailando", POSITIONS[:, :22], r"has shape \[241, 22, 3\], expected \[T, 24, 3\] or \[T, 72\]"),
-        ("bailando", spoiled(POSITIONS, (5, 6, 1), np.inf), r"'joints' is inf at \[5, 6, 1\]"),
-        ("bailando", POSITIONS * 100, "has legs of 80 from hip to ankle, 0.3 to 1.5 m are read"),
-        ("bailando", POSITIONS[..., [0, 2, 1]] * [1, -1, 1], "mean up is .* when read with Y up"),
-        ("bailando", POSITIONS[:58], "has 29 frames at 30 a second, at least 30 are judged"),
-        ("finedance", np.zeros((90, 314)), r"has shape \[90, 314\], expected \[T, 315\] or \[T, 319\]"),
-    ],
-)
-def test_wrong_arrays_are_refused_with_value_and_limit(tmp_path, format, values, message):
-    np.save(tmp_path / "mBR0.npy", values)
-    with pytest.raises(MotionFileError, match=rf"^mBR0\.npy: .*{message}"):
-        read_dance(tmp_path / "mBR0.npy", format)
-
-
-class Command:
-    def __reduce__(self):
-        return os.system, ("true",)
-
-
-@pytest.mark.parametrize(
-    ("format", "changes", "message"),
-    [
-        ("edge", {"smpl_poses": Command()}, r"asks for 'posix\.system'; only plain numpy arrays"),
-        ("edge", {"note": Command()}, r"asks for 'posix\.system'"),
-        ("edge", {"smpl_trans": None}, r"lacks \['smpl_trans'\]; it has \['full_pose', 'smpl_poses'\]"),
-        ("edge", {"smpl_poses": np.zeros((FRAMES, 66))}, r"'smpl_poses' has shape \[121, 66\], expected \[T, 72\]"),
-        ("edge", {"smpl_poses": np.float32(0)}, r"'smpl_poses' has shape \[\], expected \[T, 72\]"),
-        ("edge", {"smpl_poses": np.full((FRAMES, 72), np.nan)}, r"'smpl_poses' is nan at \[0, 0\]; 8712 values"),
-        ("edge", {"smpl_trans": np.zeros((5, 3))}, r"'smpl_trans' has shape \[5, 3\], expected \[121, 3\]"),
-        ("edge", {"full_pose": np.zeros((FRAMES, 22, 3))}, r"'full_pose' has shape \[121, 22, 3\], expected \[121, 24"),
-        ("edge", {"full_pose": np.zeros((FRAMES, 24, 3))}, "has legs of 0 from hip to ankle"),
-        ("finedance", {}, r"'smpl_poses' has shape \[121, 72\], expected \[T, 156\] or \[T, 66\]"),
-        ("bailando", {}, r"has \['full_pose', 'smpl_poses', 'smpl_trans'\], expected one of pred_position"),
-        ("aist++", {}, r"lacks \['smpl_scaling'\]"),
-    ],
-)
-def test_wrong_pickles_are_refused_with_value_and_limit(tmp_path, format, changes, message):
-    path = write_edge(tmp_path / "mBR0.pkl", *moving(), **changes)
-    with pytest.raises(MotionFileError, match=rf"^mBR0\.pkl: .*{message}"):
-        read_dance(path, format)
-
-
-def test_edge_that_is_not_z_up_is_refused(tmp_path):
-    root, wxyz = moving()
-    path = write_edge(tmp_path / "a.pkl", root, wxyz, smpl_poses=rotvec(with_hand_turns(wxyz)))
-    with pytest.raises(MotionFileError, match=r"^a\.pkl: .* when read with Z up"):
-        read_dance(path, "edge")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[1, 2]", "holds a list, expected keys and values"),
-        ("{", "is not valid JSON"),
-        ("[" * 100_000, "is not valid JSON"),
-        ('{"other": 1}', r"has \['other'\], expected one of pred_position"),
-        ('{"joints": [[1], [1, 2]]}', "'joints' is not a regular list of numbers"),
-        ('{"joints": ["a"]}', "'joints' holds <U1, expected numbers"),
-        ('{"joints": [NaN]}', r"has shape \[1\], expected \[T, 24, 3\]"),
-    ],
-)
-def test_wrong_json_is_refused(tmp_path, text, message):
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(MotionFileError, match=rf"^a\.json: {message}"):
-        read_dance(tmp_path / "a.json", "bailando")
-
-
-def write_arrays(path, **changes):
-    take = own_take(*moving(30, 52))
-    arrays = {"joints_m": take.joints_m, "joint_wxyz": take.joint_wxyz, "face": take.face, "fps": np.int32(30)}
-    arrays.update(changes)
-    np.savez(path, **{name: values for name, values in arrays.items() if values is not None})
-    return path
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"joint_wxyz": None, "fps": None}, r"lacks \['joint_wxyz', 'fps'\]; it has \['face', 'joints_m'\]"),
-        ({"joints_m": np.zeros((FRAMES, 22, 3))}, r"'joints_m' has shape \[121, 22, 3\], expected \[T, 52, 3\]"),
-        ({"joints_m": np.full((FRAMES, 52, 3), np.nan)}, r"'joints_m' is nan at \[0, 0, 0\]"),
-        ({"joint_wxyz": np.zeros((FRAMES, 52, 4))}, "'joint_wxyz' has length 0.000 in frame 0"),
-        ({"face": np.zeros((7, 52))}, r"'face' has shape \[7, 52\], expected \[121, 52\]"),
-        ({"face": np.float32(1)}, r"'face' has shape \[\]"),
-        ({"fps": np.int32(60)}, "runs at 60 frames a second, takes run at 30"),
-        ({"fps": np.float32(np.nan)}, r"'fps' is nan at \[0\]"),
-    ],
-)
-def test_wrong_takes_are_refused(tmp_path, changes, message):
-    with pytest.raises(MotionFileError, match=rf"^a\.npz: {message}"):
-        read_dance(write_arrays(tmp_path / "a.npz", **changes), "take")
-
-
-def test_takes_without_a_face(tmp_path):
-    assert read_dance(write_arrays(tmp_path / "a.npz", face=None), "take").face is None
-
-
-def test_takes_of_other_figures_are_for_the_format_bvh(tmp_path):
-    path = write_bvh(tmp_path / "a.bvh", *moving(30, 52))
-    path.write_text(path.read_text().replace("OFFSET 0.000000 -38.180000 0.000000", "OFFSET 0 -45 0"))
-    with pytest.raises(MotionFileError, match=r"^a\.bvh: has .* or bones of other lengths.*format bvh"):
-        read_dance(path, "take")
-    found = read_dance(path, "bvh")
-    assert leg_length(found.joints_m) == pytest.approx(LEG_LENGTH_M, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("left_hip", "thigh", "No joint map fits a recording"),
-        ("OFFSET 0.000000 11.710000", "OFFSET 300 11.710000", "The trunk of the reference pose leans by"),
-    ],
-)
-def test_errors_that_name_no_file_get_its_name(tmp_path, old, new, message):
-    path = write_bvh(tmp_path / "a.bvh", *moving(30, 52))
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(MotionFileError, match=rf"^a\.bvh: {message}"):
-        read_dance(path, "bvh")
-
-
-@pytest.mark.parametrize("fps", [15.0, 0.0, np.nan])
-@pytest.mark.parametrize("case", ["fact 219", "bailando", "bvh", "take bvh"])
-def test_rates_that_make_no_sense_are_refused(tmp_path, case, fps):
-    format, ending, _, joints, write = CASES[case]
-    path = write(tmp_path / f"a{ending}", *moving(30, joints))
-    with pytest.raises(MotionFileError, match=r"^a\..*: runs at (15\.0|15|0\.0|nan) frames a second"):
-        read_dance(path, format, fps=fps)

@@ -107,7 +107,7 @@ def table() -> JudgedTable:
             "date": "2026-01-02",
             "songs": ours,
             "machine": "two cores",
-            "weights": {"other": "/home/somebody/weights/other.safetensors"},
+            "weights": {"other": "/srv/somebody/weights/other.safetensors"},
             "configs": {"other": {"steps": 50}, TAG: "from = file:///srv/a/<i>.toml\nto C:\\Users\\me\\out.json"},
         },
         references={CEILING: "ceiling"},
