@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from fakes.dance_folders import rotvec
 from fakes.model_poses import write_pickle
