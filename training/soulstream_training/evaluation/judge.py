@@ -11,7 +11,7 @@ Letters: K stretches, T frames, D motion columns, F music columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -98,6 +98,8 @@ def measure(
 
 
 def _numbers(take: DanceTake, beats_s: F64, mmr: Mmr | None) -> dict[str, float | None]:
+    if len(take.edges) == 0:  # seams that are none: what the ratio is where nothing begins
+        take = replace(take, edges=np.arange(STRETCH_FRAMES, len(take.joints_m), STRETCH_FRAMES))
     time, body = timing_row(take, beats_s), physics_row(take)
     found: dict[str, float | None] = {
         "bas": time.bas,

@@ -67,7 +67,9 @@ METRICS = {
     "foot_slide": Metric("Foot slide, m/s", _BODY, "less", "speed of planted feet"),
     "planted": Metric("Planted", _BODY, "real", "share of the steps of a foot on the floor"),
     "jerk": Metric("Jerk, m/s³", _BODY, "real", "trembling where there is more, stiffness where there is less"),
-    "boundary_jerk": Metric("Jerk at seams", _BODY, "less", "over that elsewhere; 1 where seams do not show"),
+    "boundary_jerk": Metric(
+        "Jerk at seams", _BODY, "less", "over that elsewhere; 1 where seams do not show; every 5 s if there are none"
+    ),
     "range_of_motion": Metric("Range of motion, m", _BODY, "real", "mean extent of a joint around the body"),
     "face_range": Metric("Face range", _FACE, "real", "mean range of a shape of the face"),
     "blinks_a_minute": Metric("Blinks a minute", _FACE, "real", "of both eyes"),

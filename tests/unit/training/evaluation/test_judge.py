@@ -65,6 +65,7 @@ def test_multimodality_needs_two_dances_to_every_song() -> None:
 def test_positions_alone_are_judged_by_what_positions_tell() -> None:
     found = measure(system("x", dance("a", with_rotations=False)))
     assert found.numbers.keys() >= {"bas", "jerk", "pfc", "foot_slide"}
+    assert 0.0 < found.numbers["boundary_jerk"]["a"][0] < 2.0, "no seams: measured where nothing begins"
     assert "mmr_ms" not in found.numbers
     with pytest.raises(ValueError, match="'nobody' has no dance"):
         measure(system("nobody"))
