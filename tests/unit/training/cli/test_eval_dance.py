@@ -64,7 +64,7 @@ def test_every_system_has_every_number(folder: Path, tmp_path_factory: pytest.Te
     assert shifted["bas"]["value"] < real["bas"]["value"]
     assert table["systems"]["soulstream"]["boundary_jerk"]["value"] > 0.0
     assert table["beat_metrics"].keys() == BEAT_METRICS.keys()
-    assert table["beat_metrics"]["bas"] == {"p": pytest.approx(1 / 256, abs=3e-3), "used": True}
+    assert table["beat_metrics"]["bas"]["p"] == pytest.approx(1 / 45, abs=5e-3), "8 songs and 2 cannot tell more"
     assert not table["beat_metrics"]["mmr_ms"]["used"], "a random judge cannot tell real dancers from anybody"
     assert table["conditions"]["soulstream"]["dances"] == 2
     assert table["about"]["songs"] == ["a", "b"]
