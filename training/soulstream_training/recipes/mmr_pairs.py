@@ -20,7 +20,7 @@ from torch import Tensor
 from soulstream_engine.clock import FPS
 from soulstream_engine.errors import ConfigError
 from soulstream_engine.motion.mirror import MIRROR_JOINTS
-from soulstream_training.data.music_index import MusicEntry, load_music, read_music_index
+from soulstream_training.data.music_index import INDEX_NAME, MusicEntry, load_music, read_music_index
 from soulstream_training.data.npy_guard import read_npy
 from soulstream_training.data.store import Clip, load_store
 
@@ -31,6 +31,8 @@ F32 = NDArray[np.float32]
 
 SHIFT_BEATS = (0.25, 0.75)
 """How far shifted music is off the beat, either way (ours): a quarter is as far as a dancer may be early or late."""
+
+MAKE_MUSIC = "Run soulstream-train data music first; with --test for the test split."
 
 MAX_HEAVY_BYTES = 2_000_000_000
 """Largest file of offline features: half an hour of Jukebox's 4,800 columns in half precision is 520 MB."""
@@ -78,6 +80,8 @@ def load_pairs(
     Raises:
         ConfigError: If there is no pair, or offline features do not fit their rendering.
     """
+    if not (music_dir / INDEX_NAME).is_file():
+        raise ConfigError("PAIRS_EMPTY", f"There is no music in '{music_dir}'.", MAKE_MUSIC)
     clips = {clip.entry.clip_id: clip for clip in load_store(store_dir, tuple(splits))}
     found = []
     for entry in read_music_index(music_dir):
@@ -101,7 +105,7 @@ def load_pairs(
         raise ConfigError(
             "PAIRS_EMPTY",
             f"'{music_dir}' has no music for the splits {', '.join(splits)} of '{store_dir}'.",
-            "Run soulstream-train data music first; with --test for the test split.",
+            MAKE_MUSIC,
         )
     return found
 

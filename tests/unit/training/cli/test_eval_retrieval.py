@@ -60,3 +60,10 @@ def test_music_of_other_splits_is_no_gallery(folder: Path) -> None:
     assert isinstance(result.exception, ConfigError)
     assert "no music for the splits test" in result.exception.message
     assert "--test" in str(result.exception)
+
+
+def test_music_that_was_never_made_is_named_with_its_command(folder: Path) -> None:
+    result = _run(folder, "--music", str(folder / "nowhere"))
+    assert isinstance(result.exception, ConfigError)
+    assert "nowhere" in str(result.exception)
+    assert "data music" in str(result.exception)
