@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from soulstream_engine.errors import ConfigError
-from soulstream_engine.features.layout import COLUMNS
 from soulstream_training.data.guard import check_apart, learned_from, united
 from soulstream_training.data.store import read_index
 from soulstream_training.losses.mmr import MmrLossWeights
@@ -23,7 +22,6 @@ from soulstream_training.models.mmr import Mmr, MmrConfig
 
 from .checkpoint import load_weights, save_weights
 from .loop import Loop, LoopConfig, bfloat16_pays
-from .magm import IGNORED_DEVIATION
 from .mmr_pairs import PairSampler, as_stretch, load_pairs
 from .mmr_recipe import SIZES, STEP_FRAMES, MmrRecipe
 from .mmr_step import batch_loss
@@ -67,7 +65,8 @@ def train_mmr(
     torch.set_num_threads(recipe.threads)
     recipe = recipe.model_copy(update={"bf16": recipe.bf16 and bfloat16_pays()})
     reads_heavy = heavy is not None and teacher is None
-    train = PairSampler(load_pairs(store, music, recipe.splits, recipe.columns, heavy), recipe.frames, recipe.columns)
+    pairs = load_pairs(store, music, recipe.splits, recipe.columns, heavy)
+    train = PairSampler(pairs, recipe.frames, recipe.columns, cap=recipe.cap)
     held_out = PairSampler(load_pairs(store, music, ("val",), recipe.columns, heavy), recipe.frames, recipe.columns)
     torch.manual_seed(recipe.seed)
     guide = None if teacher is None else load_mmr(teacher, recipe.part, heavy=True)
@@ -133,10 +132,7 @@ def _fresh_model(recipe: MmrRecipe, train: PairSampler, reads_heavy: bool, guide
     model.motion.std.copy_(std)
     rows = np.concatenate(music)
     model.music.mean.copy_(torch.from_numpy(rows.mean(0)))
-    deviation = np.maximum(rows.std(0), 0.1)
-    for name in () if reads_heavy else recipe.ignore_features:
-        deviation[COLUMNS[name]] = IGNORED_DEVIATION
-    model.music.std.copy_(torch.from_numpy(deviation))
+    model.music.std.copy_(torch.from_numpy(np.maximum(rows.std(0), 0.1)))
     return model
 
 

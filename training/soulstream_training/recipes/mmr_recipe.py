@@ -31,9 +31,9 @@ class MmrRecipe(BaseModel):
     ``frames`` of a window; a share ``shorter`` of the batches has shorter windows, down to a second, so that short
     pieces can be compared (MMR-MS). ``chunk`` windows are encoded at a time, and again for their gradients, where
     memory does not hold the whole batch (0: all at once). ``shifted`` copies of each window's music, off its beat, are
-    further negatives. ``ignore_features`` are columns of the music that the model must not look at; ``hide_timbre`` is
-    the chance that a window is heard without its timbre, so that nothing else goes unlearned. ``rebuilt`` windows of a
-    batch are made again from their latents (0: all). ``distil`` weighs the distance to the teacher's latents.
+    further negatives. ``hide_timbre`` is the chance that a window is heard without its timbre, so that the rest is
+    learned too. ``rebuilt`` windows of a batch are made again from their latents (0: all). ``distil`` weighs the
+    distance to the teacher's latents.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,7 +52,6 @@ class MmrRecipe(BaseModel):
     rebuilt: int = Field(default=32, ge=0)
     shifted: int = Field(default=1, ge=0)
     negative_filter: NegativeFilter = "same_song"
-    ignore_features: tuple[str, ...] = ()
     hide_timbre: float = Field(default=0.0, ge=0.0, le=1.0)
     distil: float = Field(default=1.0, ge=0.0)
     rate: float = 1e-4
