@@ -23,7 +23,7 @@ from soulstream_engine.motion.representation import BODY_DIM
 from soulstream_training.models.mmr import positions
 
 from .common import F32, BaselineRecipe, Danced, Normalised, load_baseline, train_baseline
-from .denoiser import NUM_STEPS, add_noise, dance_in_windows, ddim
+from .denoiser import NUM_STEPS, MakeWindow, add_noise, dance_in_windows, ddim
 
 NAME = "diffusion"
 
@@ -196,12 +196,14 @@ class Diffusion(Normalised):
         return ddim(lambda rows, time: self.denoiser.guided(rows, time, music), noise, known)
 
 
-class DiffusionDancer:
+class WindowDancer:
     """Dances in windows of 5 s.
 
     Args:
-        weights: Folder with ``diffusion.safetensors``.
-        sizes: With which it was trained.
+        network: Fresh, of the sizes it was trained with.
+        make: Its way to make a window.
+        weights: Folder with ``NAME.safetensors``.
+        name: Of the system.
 
     Raises:
         ConfigError: If there are no weights.
@@ -209,13 +211,21 @@ class DiffusionDancer:
 
     wait_s: float = WINDOW / FPS
 
-    def __init__(self, weights: Path, sizes: DenoiserSizes = SIZES) -> None:
-        self.network = Diffusion(sizes)
-        load_baseline(self.network, weights, NAME)
+    def __init__(self, network: Normalised, make: MakeWindow, weights: Path, name: str) -> None:
+        self.network, self.make = network, make
+        load_baseline(network, weights, name)
 
     def dance(self, music: F32, seed: int) -> Danced:
         """See ``Dancer``; music [T, 50]."""
-        return dance_in_windows(self.network, self.network.make, music, seed, WINDOW)
+        return dance_in_windows(self.network, self.make, music, seed, WINDOW)
+
+
+class DiffusionDancer(WindowDancer):
+    """Dances by ``diffusion.safetensors``; see ``WindowDancer``."""
+
+    def __init__(self, weights: Path, sizes: DenoiserSizes = SIZES) -> None:
+        network = Diffusion(sizes)
+        super().__init__(network, network.make, weights, NAME)
 
 
 def train(

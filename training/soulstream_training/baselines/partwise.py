@@ -16,14 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from soulstream_engine.clock import FPS
 from soulstream_engine.features.layout import NUM_FEATURES
 from soulstream_engine.motion.representation import BODY_DIM, BODY_JP, BODY_JR, BODY_JV, CONTACT, ROOT
 from soulstream_engine.motion.skeleton import JOINT_NAMES, NUM_BODY_JOINTS
 
-from .common import F32, BaselineRecipe, Danced, Normalised, load_baseline, train_baseline
-from .denoiser import dance_in_windows, ddim
-from .diffusion import WINDOW, Denoiser, DenoiserSizes, draw_task, rows_loss
+from .common import BaselineRecipe, Normalised, train_baseline
+from .denoiser import ddim
+from .diffusion import Denoiser, DenoiserSizes, WindowDancer, draw_task, rows_loss
 
 NAME = "partwise"
 
@@ -106,26 +105,12 @@ class Partwise(Normalised):
         return torch.cat([known, refined[:, known.shape[1] :]], dim=1)
 
 
-class PartwiseDancer:
-    """Dances in windows of 5 s.
-
-    Args:
-        weights: Folder with ``partwise.safetensors``.
-        sizes: With which it was trained.
-
-    Raises:
-        ConfigError: If there are no weights.
-    """
-
-    wait_s: float = WINDOW / FPS
+class PartwiseDancer(WindowDancer):
+    """Dances by ``partwise.safetensors``; see ``WindowDancer``."""
 
     def __init__(self, weights: Path, sizes: DenoiserSizes = SIZES) -> None:
-        self.network = Partwise(sizes)
-        load_baseline(self.network, weights, NAME)
-
-    def dance(self, music: F32, seed: int) -> Danced:
-        """See ``Dancer``; music [T, 50]."""
-        return dance_in_windows(self.network, self.network.make, music, seed, WINDOW)
+        network = Partwise(sizes)
+        super().__init__(network, network.make, weights, NAME)
 
 
 def train(

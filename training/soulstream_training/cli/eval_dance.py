@@ -80,12 +80,13 @@ def dance(
     names = (*settings.systems, *settings.imported)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=len(names))
+        task = bar.add_task("Systems", total=len(names))
+        own = bar.add_task("")
         for name in names:
-            bar.update(task, description=f"{name} dances")
-            system = takes_of(name, settings, places, songs)
-            bar.update(task, description=f"{name} is judged")
-            measured[name] = measure(system, mmr)
+            bar.reset(own, description=f"{name} dances", total=len(songs))
+            system = takes_of(name, settings, places, songs, lambda: bar.advance(own))
+            bar.reset(own, description=f"{name} is judged", total=len(system.takes))
+            measured[name] = measure(system, mmr, lambda: bar.advance(own))
             danced.append(system)
             bar.advance(task)
     rows = {name: table_row(found, measured[CEILING]) for name, found in measured.items()}

@@ -68,7 +68,7 @@ class JudgeConfig(BaseModel):
     """What is judged (``training/configs/judge.toml``); unknown keys are refused.
 
     ``uses`` of ``music.csv`` and ``seconds`` of each track; a dance for each of the ``seeds``; ``systems`` by name and
-    ``imported`` dances. ``quick``: toy settings for a test of the whole way.
+    ``imported`` dances; ``split`` of the real dancers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
