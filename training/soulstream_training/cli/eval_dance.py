@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from soulstream_engine.cli.output import console, print_json
 
@@ -112,15 +112,20 @@ def dance(
 def _show(rows: dict[str, Any], beat_p: dict[str, float], danced: list[SystemTakes]) -> None:
     from soulstream_training.evaluation.judge import USED_P
 
-    table = Table("system", "wait", *SHOWN.values(), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    names = Column("system", no_wrap=True, min_width=max(map(len, rows)))
+    table = Table(names, "wait", *SHOWN.values(), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     waits = {system.name: f"{system.wait_s:.2g}" for system in danced}
     for name, row in rows.items():
-        cells = [f"{row[metric].value:.3g}" if metric in row else "" for metric in SHOWN]
+        cells = [_short(row[metric].value) if metric in row else "" for metric in SHOWN]
         table.add_row(name, waits[name], *cells)
     console.print(table)
     for metric, p in beat_p.items():
         if p >= USED_P:
             console.print(f"{metric} does not tell real dancers from the floors (p = {p:.3f}): not used.")
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) >= 5e-4 else "0"
 
 
 def _report(
