@@ -89,7 +89,7 @@ $(VENV)/.runtime: $(VENV)/.venv pyproject.toml
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml
 	@echo "Setting up soulstream with torch and the test tools in $(VENV) (some minutes the first time) ..."
 	@$(PIP) install "$(TORCH)"
-	@$(PIP) install --editable '.[train,export,dev]'
+	@$(PIP) install --editable '.[train,export,dev,openvino,rtx]'
 	@touch $@ $(VENV)/.runtime
 
 clean: ## Remove what the targets made (not .venv)

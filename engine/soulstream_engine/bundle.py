@@ -1,7 +1,8 @@
 """Opens a model bundle without trusting it: a folder with ``manifest.json``, ONNX graphs and npz statistics.
 
-Every file is read once into memory, its size and hash are compared with the manifest, and only those bytes are used:
-what was checked is what runs. Not for: writing bundles (``soulstream_export``), running graphs (``backends``).
+Every file is read into memory, its size and hash are compared with the manifest, and only those bytes are used: what
+was checked is what runs. Graphs are not kept; whoever asks for one gets bytes that are checked anew. Not for: writing
+bundles (``soulstream_export``), running graphs (``backends``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,15 +57,47 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _REPAIR = "Fetch the bundle again, or export it again with soulstream-export."
 
 
+class GraphFiles(Mapping[str, bytes]):
+    """ONNX bytes by *step* name, read from the folder and verified each time, because they are large and needed once.
+
+    Args:
+        folder: The bundle.
+        manifest: What its files must be.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._files = {step.name: step.file for step in manifest.steps}
+        self._entries = manifest.files
+
+    def __getitem__(self, name: str) -> bytes:
+        """Bytes of a step's graph.
+
+        Raises:
+            KeyError: If there is no such step.
+            BundleError: If the file was changed or removed since the bundle was opened.
+        """
+        file = self._files[name]
+        return read_verified(self._folder, file, self._entries[file])
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the steps."""
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self._files)
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle, complete in memory.
+    """A verified bundle.
 
-    ``graphs`` holds the ONNX bytes of each step by *step* name; ``arrays`` the statistics by array name.
+    ``graphs`` gives the ONNX bytes of each step by *step* name; ``arrays`` the statistics by array name.
     """
 
     manifest: Manifest
-    graphs: dict[str, bytes]
+    graphs: Mapping[str, bytes]
     arrays: dict[str, NDArray[Any]]
     path: Path
 
@@ -108,11 +141,15 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
             "BUNDLE_MISSING", f"Bundle '{folder}' is not a folder.", f"Name the folder that holds {MANIFEST_NAME}."
         )
     manifest = read_manifest(folder)
-    contents = {name: read_verified(folder, name, entry) for name, entry in manifest.files.items()}
-    for step in manifest.steps:
-        check_graph(contents[step.file], step.file)
-    graphs = {step.name: contents[step.file] for step in manifest.steps}
-    return Bundle(manifest, graphs, _collect_arrays(contents), folder)
+    used = {step.file for step in manifest.steps}
+    archives = {}
+    for name, entry in manifest.files.items():
+        data = read_verified(folder, name, entry)
+        if name in used:
+            check_graph(data, name)
+        if name.endswith(".npz"):
+            archives[name] = data
+    return Bundle(manifest, GraphFiles(folder, manifest), _collect_arrays(archives), folder)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -274,11 +311,9 @@ def _read_file(folder: Path, name: str, limit: int, *, exact: bool = False) -> b
         ) from error
 
 
-def _collect_arrays(contents: dict[str, bytes]) -> dict[str, NDArray[Any]]:
+def _collect_arrays(archives: dict[str, bytes]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for name, data in contents.items():
-        if not name.endswith(".npz"):
-            continue
+    for name, data in archives.items():
         for key, values in read_arrays(data).items():
             if key in arrays:
                 raise BundleError(

@@ -64,10 +64,19 @@ class PreviewConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Which model dances: the folder of a ``bundle`` (the embedded one unless said) and its ``seed``."""
+    """Which model dances, and what computes it.
+
+    ``bundle`` is its folder (the embedded one unless said), ``seed`` chooses the dance, ``backend`` computes;
+    ``precision`` is for TensorRT; with ``require_backend`` no other backend may step in. ``tick_tokens`` of motion (133
+    ms each) are decided at a time: fewer react sooner and cost more (unset: as the bundle wants).
+    """
 
     bundle: str | None = None
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    backend: Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"] = "onnxruntime"
+    precision: Literal["fp16", "fp32"] = "fp16"
+    require_backend: bool = False
+    tick_tokens: int | None = Field(default=None, ge=1, le=64)
 
 
 class SessionConfig(_Section):

@@ -151,7 +151,8 @@ class Manifest(_Section):
     """Everything about a bundle except its weights.
 
     ``created_from`` is the training-data statement, ``notices`` the lines its licences require, ``metrics`` what was
-    measured when the bundle was made (free names, numbers only).
+    measured when the bundle was made (free names, numbers only). ``arithmetic`` is what its large products are computed
+    in: ``int8`` graphs are another arithmetic of the same weights; how weights are stored does not count.
     """
 
     schema_version: Literal[1]
@@ -166,6 +167,7 @@ class Manifest(_Section):
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     metrics: dict[str, float] = Field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    arithmetic: Literal["float32", "int8"] = "float32"
 
     @model_validator(mode="after")
     def _steps_have_files(self) -> Manifest:

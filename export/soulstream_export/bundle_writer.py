@@ -106,7 +106,8 @@ def example_inputs(
     }
     plans = (candidates, config.num_parts, geometry.planned, config.levels)
     decoder = {"codes": torch.randint(config.num_codes, plans, generator=generator)}
-    states = DecoderStep(tokenizer, config.commit, config.levels).initial_states(candidates)
+    decoder["kept"] = torch.tensor([config.commit])
+    states = DecoderStep(tokenizer, config.levels).initial_states(candidates)
     states[-1] = tokenizer.mean.expand_as(states[-1])  # a body; zeros are none
     decoder |= {f"state_{i}": state for i, state in enumerate(states)}
     rows = normal(geometry.commit + geometry.fresh, FRAMES_PER_TOKEN, config.num_features)
@@ -138,12 +139,12 @@ def write_bundle(folder: Path, tokenizer: Hrvq, mask: Magm, residual: Magm, fact
         "music": MusicStep(mask, residual, facts.halves),
         "mask": StageStep(mask),
         "residual": StageStep(residual),
-        "decoder": DecoderStep(tokenizer, mask.config.commit, mask.config.levels),
+        "decoder": DecoderStep(tokenizer, mask.config.levels),
     }
     examples = example_inputs(tokenizer, mask, facts.candidates, facts.halves)
     several = example_inputs(tokenizer, mask, max(facts.candidates, 2), facts.halves)  # a size of 1 would not stay open
     alone = example_inputs(tokenizer, mask, 1, facts.halves)
-    num_states = len(examples["decoder"]) - 1
+    num_states = len(examples["decoder"]) - 2
     outputs = {
         "music": [f"{stage}_{kind}" for stage in STAGES for kind in ("tokens", "k", "v")],
         "mask": ["logits", "new_k", "new_v"],

@@ -15,6 +15,7 @@ from soulstream_engine.errors import ConfigError, SoulstreamError
 
 if TYPE_CHECKING:
     from .bundle_writer import BundleFacts
+    from .verify import Parity
 
 
 class Part(StrEnum):
@@ -22,6 +23,23 @@ class Part(StrEnum):
 
     BODY = "body"
     WHOLE = "whole"
+
+
+class Sizes(StrEnum):
+    """Sizes that have a name."""
+
+    TOY = "toy"
+    STAGE = "stage"
+    PAPER = "paper"
+
+
+class Target(StrEnum):
+    """What ``quantise`` makes."""
+
+    INT8_DYNAMIC = "int8-dynamic"
+    INT8_STATIC = "int8-static"
+    FP16 = "fp16"
+    FP32 = "fp32"
 
 
 app = typer.Typer(
@@ -42,21 +60,37 @@ def bundle(
     out: Path = typer.Argument(help="Folder of the bundle; replaced when everything has succeeded."),
     weights: Path = typer.Option("training/checkpoints", "--weights", help="Folder of the trained weights."),
     facts: Path = typer.Option("training/configs/bundle.toml", "--facts", help="What the networks cannot know."),
+    random: Sizes | None = typer.Option(
+        None, "--random", help="Networks of this size with random weights: for speed and compilation."
+    ),
+    planned: int = typer.Option(8, "--planned", min=1, max=64, help="With --random: tokens that a tick plans."),
+    commit: int = typer.Option(2, "--commit", min=1, max=64, help="With --random: tokens that it commits."),
     as_json: bool = typer.Option(False, "--json", help="Print one line of JSON last."),
 ) -> None:
     """Export the four graphs, check them against torch, and write the bundle.
 
-    Example:
+    Examples:
       soulstream-export bundle engine/soulstream_engine/bundles/default
+      soulstream-export bundle paper_bundle --random paper
     """
-    from soulstream_training.recipes.hrvq import load_hrvq
-    from soulstream_training.recipes.magm import load_magm
-
     from .bundle_writer import write_bundle
 
-    tokenizer = load_hrvq(weights)
-    mask, residual = (load_magm(weights, stage, tokenizer.quantizer.tables) for stage in (0, 1))
-    known = read_facts(facts)
+    if random is not None:
+        from .random_models import random_facts, random_networks
+
+        if commit > planned:
+            raise ConfigError(
+                "COMMIT_OVER_PLANNED", f"--commit {commit} is more than --planned {planned}.", "Lower it."
+            )
+        tokenizer, mask, residual = random_networks(random.value, planned, commit)
+        known = random_facts(random.value)
+    else:
+        from soulstream_training.recipes.hrvq import load_hrvq
+        from soulstream_training.recipes.magm import load_magm
+
+        tokenizer = load_hrvq(weights)
+        mask, residual = (load_magm(weights, stage, tokenizer.quantizer.tables) for stage in (0, 1))
+        known = read_facts(facts)
     with console.status("Exporting, then comparing with torch"):
         written = write_bundle(out, tokenizer, mask, residual, known)
     size = sum(path.stat().st_size for path in written.iterdir())
@@ -103,6 +137,109 @@ def mmr(
     say(f"{out}: {size / 1e6:.1f} MB, windows of {frames / made.fps:g} s, at most {parity:.0e} from torch")
     if as_json:
         print_json({"mmr": str(out), "part": made.part, "bytes": size, "frames": frames, "parity": parity})
+
+
+@app.command()
+def verify(
+    bundle: Path = typer.Argument(help="Folder of the bundle."),
+    backend: list[str] = typer.Option(
+        [], "--backend", help="Compare this one; may be repeated.", show_default="all that can run here"
+    ),
+    ticks: int = typer.Option(24, "--ticks", min=1, help="Length of the dance that is compared."),
+    reference: Path | None = typer.Option(
+        None, "--reference", help="Bundle whose weights torch takes; needed for int8.", show_default="the same bundle"
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print one line of JSON last."),
+) -> None:
+    """Prove that every backend computes what torch computes, call by call of a real dance.
+
+    A dance to the built-in track is danced in torch and written down. Each backend is given the same inputs and the
+    same noise; scores, codes and motion must agree. Exit code 1 if one does not.
+
+    Backends: onnxruntime, openvino, openvino-bf16, tensorrt, tensorrt-fp32, tensorrt-rtx, tensorrt-rtx-fp32.
+
+    Examples:
+      soulstream-export verify engine/soulstream_engine/bundles/default
+      soulstream-export verify int8_bundle --reference engine/soulstream_engine/bundles/default --json
+    """
+    import torch
+
+    from soulstream_engine.bundle import load_bundle
+
+    from .verify import CANDIDATES, largest, reference_tape
+    from .verify import verify as compare_all
+
+    unknown = [name for name in backend if name not in CANDIDATES]
+    if unknown:
+        raise ConfigError(
+            "BACKEND_UNKNOWN", f"--backend {unknown[0]!r} is not one of {', '.join(CANDIDATES)}.", "Name one of these."
+        )
+    torch.set_num_threads(1)
+    model = load_bundle(bundle)
+    with console.status("Dancing in torch") as status:
+        tape = reference_tape(model, None if reference is None else load_bundle(reference), ticks)
+        measured, absent = compare_all(model, tape, backend, lambda name: status.update(f"Comparing {name} with torch"))
+    _show_parity(measured)
+    for name, why in absent.items():
+        say(f"{name} was not compared: {why}")
+    is_ok = all(found.ok for found in measured.values())
+    if as_json:
+        exact = [found for found in measured.values() if found.arithmetic == "float32"] or list(measured.values())
+        print_json(
+            {
+                "model": model.manifest.model_id,
+                "arithmetic": model.manifest.arithmetic,
+                "ticks": tape.ticks,
+                "max_abs_logit": largest([found.max_abs_logit for found in exact]),
+                "codes_equal": min(found.codes_equal for found in exact),
+                "backends": {name: found.to_json() for name, found in measured.items()},
+                "not_compared": absent,
+                "ok": is_ok,
+            }
+        )
+    if not is_ok:
+        raise typer.Exit(1)
+
+
+def _show_parity(measured: dict[str, Parity]) -> None:
+    """A table with every error beside its limit."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("backend", "arithmetic", "error", "measured", "limit", "", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, found in measured.items():
+        for number, check in enumerate(found.checks()):
+            who = ("", "") if number else (name, found.arithmetic)
+            verdict = "ok" if check.is_met else "[bold red]too much[/]"
+            table.add_row(*who, check.what, check.measured, check.limit, verdict)
+    console.print(table)
+
+
+@app.command()
+def quantise(
+    bundle: Path = typer.Argument(help="Folder of a bundle that computes in float32."),
+    out: Path = typer.Argument(help="Folder of the new one; replaced when everything has succeeded."),
+    to: Target = typer.Option(..., "--to", help="What it becomes; fp16 and fp32 are how weights are stored."),
+    as_json: bool = typer.Option(False, "--json", help="Print one line of JSON last."),
+) -> None:
+    """Write a bundle in another arithmetic: int8, or FP32 with weights stored in two or four bytes.
+
+    int8 dances differently: look at it, verify it with --reference, judge it (soulstream-train eval dance).
+
+    Example:
+      soulstream-export quantise engine/soulstream_engine/bundles/default int8_bundle --to int8-dynamic
+    """
+    from soulstream_engine.bundle import load_bundle
+
+    from .quantise import quantise as convert
+
+    model = load_bundle(bundle)
+    with console.status("Converting"):
+        written = convert(model, out, to.value)
+    before, after = (sum(path.stat().st_size for path in folder.iterdir()) for folder in (model.path, written))
+    say(f"{written}: {after / 1e6:.1f} MB, {after / before:.0%} of what it was made from")
+    if as_json:
+        print_json({"bundle": str(written), "to": to.value, "bytes": after, "share": after / before})
 
 
 def read_facts(path: Path) -> BundleFacts:

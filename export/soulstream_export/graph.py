@@ -1,15 +1,20 @@
 """A torch module to one self-contained ONNX graph: named tensors, weights stored as float16.
 
-Half-precision storage halves the bundle; a Cast node behind each weight gives float32 back when the graph is loaded, so
-every backend computes in FP32. Not for: computing in half precision.
+Weights keep the names and shapes that they have in the module, so that torch can be given them back
+(``torch_reference``): what would transpose, join or drop them is left to the runtime, which does it when it loads the
+graph. Half-precision storage halves the bundle; a Cast node behind each weight gives float32 back when the graph is
+loaded, so every backend computes in FP32. Not for: computing in half precision.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes import Sequential, common
+from onnxscript import optimizer, rewriter
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -18,6 +23,8 @@ from soulstream_engine.errors import BackendError
 OPSET = 18
 HALF_FROM_ELEMENTS = 256
 """Smaller constants stay float32: biases of masks and the like cost nothing."""
+HALF_ENDING = "_half"
+"""What the name of a weight ends with where it is stored as float16."""
 MOST_OPEN = 64
 """Largest value of a dimension that a graph leaves open."""
 LARGEST_HALF = 65504.0
@@ -59,10 +66,12 @@ def export_graph(
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
+            optimize=False,
             verbose=False,
         )
     if program is None:
         raise BackendError("EXPORT_FAILED", "The exporter returned no graph.", "Check the torch and onnx versions.")
+    _simplify(program.model, {name for name, value in module.state_dict().items() if value.is_floating_point()})
     model = program.model_proto
     found_in = [value.name for value in model.graph.input]
     found_out = [value.name for value in model.graph.output]
@@ -72,6 +81,7 @@ def export_graph(
             f"The graph has inputs {found_in}, outputs {found_out}; expected {input_names} and {output_names}.",
             "An input that the step ignores is dropped by the exporter: use it or leave it out.",
         )
+    _gather_rows(model)
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -82,6 +92,51 @@ def export_graph(
     del model.metadata_props[:]
     onnx.checker.check_model(model)
     return model
+
+
+def _simplify(model: onnx_ir.Model, weights: set[str]) -> None:
+    """Compute what is constant, in place, but leave ``weights`` (names) as they are.
+
+    As ``onnxscript.optimizer.optimize_ir``, without its merging of equal weights.
+    """
+
+    def should_fold(node: onnx_ir.Node) -> bool | None:
+        reads_weight = any(value is not None and value.name in weights for value in node.inputs)
+        return False if reads_weight else None
+
+    common.InlinePass()(model)
+    for _ in range(2):
+        optimizer.fold_constants_ir(model, onnx_shape_inference=True, should_fold=should_fold)
+        rewriter.rewrite(model)
+    Sequential(
+        common.RemoveUnusedNodesPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.CommonSubexpressionEliminationPass(),
+        common.NameFixPass(),
+    )(model)
+
+
+def _gather_rows(model: onnx.ModelProto) -> None:
+    """Look rows up with Gather where the exporter wrote GatherND with one constant index a row; changes ``model``.
+
+    OpenVINO 2026.4 does not compute GatherND of constants when it compiles, but at the first run, and then lets a later
+    node write over the result: biases of attention grew from call to call.
+    """
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    for node in model.graph.node:
+        is_batched = any(attribute.i for attribute in node.attribute)
+        if node.op_type != "GatherND" or is_batched or node.input[1] not in constants:
+            continue
+        index = numpy_helper.to_array(constants[node.input[1]])
+        if index.shape[-1] == 1:
+            name = node.output[0] + "_rows"
+            model.graph.initializer.append(numpy_helper.from_array(index[..., 0].copy(), name))
+            node.op_type, node.input[1] = "Gather", name
+            del node.attribute[:]
+    used = {name for node in model.graph.node for name in node.input}
+    for name, constant in constants.items():
+        if name not in used:
+            model.graph.initializer.remove(constant)
 
 
 def round_to_half(module: nn.Module) -> None:
@@ -108,8 +163,8 @@ def with_half_weights(model: onnx.ModelProto, *, exact: bool = False) -> onnx.Mo
         if exact and not np.array_equal(half, values):
             continue
         name = initializer.name
-        initializer.CopyFrom(numpy_helper.from_array(half, name + "_half"))
-        casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+        initializer.CopyFrom(numpy_helper.from_array(half, name + HALF_ENDING))
+        casts.append(helper.make_node("Cast", [name + HALF_ENDING], [name], to=TensorProto.FLOAT))
     for index, node in enumerate(casts):
         model.graph.node.insert(index, node)
     onnx.checker.check_model(model)

@@ -3,7 +3,7 @@
 ``music``     rows of a tick -> music tokens, keys and values of both stages, for each half of the guidance
 ``mask``      one pass of the mask stage over the planned positions of all plans (also used to commit)
 ``residual``  one pass of the residual stage
-``decoder``   plans and states -> motion rows of what is committed, pace of all that is planned, and states
+``decoder``   plans and states -> motion rows and pace of all that is planned, and states after what is committed
 
 Letters: C plans, N planned positions, P parts, Q levels, K codes, F features, Y layers, H heads, E head width, D motion
 features. G halves: 2 with an unconditional one for the guidance, else 1.
@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from soulstream_training.losses.kinematics import speed_of_rows
 from soulstream_training.models.attention import KeyValue
 from soulstream_training.models.hrvq import FRAMES_PER_TOKEN, Hrvq
 from soulstream_training.models.magm import Magm
 from soulstream_training.models.window import HIDDEN, layout
+
+from .cached_attention import Sides, run_block
 
 STAGES = ("mask", "residual")
 
@@ -120,65 +123,64 @@ class StageStep(nn.Module):
             Logits [G, C, N, K]; new keys and values [G, Y, H, N, E] of the first plan.
         """
         stage = self.stage
-        committed = committing.expand(self.part.shape[0])
-        halves, plans = past_k.shape[0], codes.shape[0]
-
-        def for_all(value: Tensor) -> Tensor:
-            """[G, ...] -> [G x C, ...]."""
-            return value[:, None].expand(-1, plans, *value.shape[1:]).flatten(0, 1)
-
-        x = stage.embed(
-            codes[None].expand(halves, -1, -1, -1).flatten(0, 1),
-            level_seen[None].expand(halves, -1, -1, -1).flatten(0, 1),
-            self.part,
-            committed,
-            for_all(aligned[:, self.time]),
-            level.expand(halves * plans),
-        )
-        parts = stage.config.num_parts
-        unseen = (1.0 - past_valid).repeat_interleave(parts) * HIDDEN
+        sides = Sides(past_k.shape[0], codes.shape[0], self.part.shape[0])
+        x = self._embed(codes, level_seen, level, committing, aligned, sides)
+        unseen = (1.0 - past_valid).repeat_interleave(stage.config.num_parts) * HIDDEN
         bias = stage.self_bias(self.distance) + committing * self.later
-        bias = bias + torch.cat([unseen, unseen.new_zeros(self.part.shape[0])])
-        music_bias = stage.music_bias(self.music_distance) + (1.0 - music_valid) * HIDDEN
-        layers = range(stage.config.layers)
-        hidden, new = stage.trunk(
-            x,
-            [(for_all(past_k[:, i]), for_all(past_v[:, i])) for i in layers],
-            bias[None],
-            [(for_all(music_k[:, i]), for_all(music_v[:, i])) for i in layers],
-            music_bias[None],
-        )
-        logits = stage.logits(hidden, self.part, level.expand(halves * plans))
-        if stage.config.levels_out == 1:
-            logits = logits + 0.0 * level  # keeps the input, so that both stages have one signature
-        logits = logits.view(halves, plans, *logits.shape[1:])
+        bias = bias + torch.cat([unseen, unseen.new_zeros(sides.positions)])
+        # not (1 - valid) * HIDDEN: OpenVINO would add HIDDEN to the bias first, and the sum keeps three digits of it
+        music_bias = stage.music_bias(self.music_distance) + torch.where(music_valid > 0.0, 0.0, HIDDEN)
+        keys, values = [], []
+        for i, block in enumerate(stage.blocks):
+            past, music = (past_k[:, i], past_v[:, i]), (music_k[:, i], music_v[:, i])
+            x, key, value = run_block(block, x, sides, past, bias, music, music_bias)  # type: ignore[arg-type]
+            keys.append(key)
+            values.append(value)
+        logits = self._logits(x, level, sides)
+        return logits, torch.stack(keys, 1), torch.stack(values, 1)
 
-        def of_first(value: Tensor) -> Tensor:
-            """[G x C, ...] -> [G, ...] of the first plan."""
-            return value.view(halves, plans, *value.shape[1:])[:, 0]
+    def _embed(
+        self, codes: Tensor, level_seen: Tensor, level: Tensor, committing: Tensor, aligned: Tensor, sides: Sides
+    ) -> Tensor:
+        """Rows [G x C x N, W]: ``Magm.embed`` of every plan, the parts that plans or halves share computed once."""
+        stage, config = self.stage, self.stage.config
+        offsets = torch.arange(config.levels) + self.part[:, None] * config.levels
+        looked_up = F.embedding(codes + offsets * config.num_codes, stage.code_tables.flatten(0, 2))
+        total = (looked_up * level_seen[..., None]).sum(2)
+        total = total + (1.0 - level_seen.amax(2, keepdim=True)) * stage.mask_embedding
+        role = stage.role_embedding[0] + committing * (stage.role_embedding[1] - stage.role_embedding[0])
+        shared = stage.part_embedding[self.part] + role
+        if config.levels_out > 1:
+            shared = shared + (1.0 - committing) * F.embedding(level, stage.level_embedding)
+        heard = stage.align(aligned)[:, self.time] + shared
+        entered: Tensor = stage.enter(total.flatten(0, 1))
+        rows: Tensor = (entered.view(1, *total.shape) + heard[:, None]).flatten(0, 2)
+        return rows
 
-        keys, values = _stacked([(of_first(key), of_first(value)) for key, value in new])
-        return logits, keys, values
+    def _logits(self, x: Tensor, level: Tensor, sides: Sides) -> Tensor:
+        """Scores [G, C, N, K] of rows [G x C x N, W]: ``Magm.logits``."""
+        stage, config = self.stage, self.stage.config
+        features: Tensor = stage.head(x).view(-1, config.num_parts, x.shape[-1]).transpose(0, 1)
+        scores = features @ stage.out_tables[level][0] + stage.out_bias[level][0][:, None]
+        return scores.transpose(0, 1).reshape(sides.halves, sides.plans, sides.positions, config.num_codes)
 
 
 class DecoderStep(nn.Module):
-    """Decode plans [C, P, planned, Q] from the same state, show what is committed and foresee the rest.
+    """Decode plans [C, P, planned, Q] from the same state, foresee all of them and remember what is committed.
 
-    Gives motion rows [C, 4 commit, D] (raw units) of the tokens to commit, speed [C, 4 planned] (m/s; column i is the
-    mean joint speed from row i - 1 to row i) and the states after these tokens; the last state is the row before the
-    first one.
+    Gives motion rows [C, 4 planned, D] (raw units), speed [C, 4 planned] (m/s; column i is the mean joint speed from
+    row i - 1 to row i) and the states after the first ``kept`` [1] int64 tokens, which are committed; the last state is
+    the row before the first one.
 
     Args:
         tokenizer: The trained HRVQ.
-        commit: Tokens that are committed.
         levels: Q; levels that the sampler draws, coarsest first. The finer ones count as nothing.
     """
 
-    def __init__(self, tokenizer: Hrvq, commit: int, levels: int) -> None:
+    def __init__(self, tokenizer: Hrvq, levels: int) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self.decoder = tokenizer.decoder
-        self.commit = commit
         self.register_buffer("tables", tokenizer.quantizer.tables[:, :levels])
 
     tables: Tensor
@@ -187,14 +189,13 @@ class DecoderStep(nn.Module):
         """States of ``plans`` plans at the start: zeros."""
         return [*self.decoder.initial_states(plans), self.tokenizer.mean.new_zeros(plans, 1, len(self.tokenizer.mean))]
 
-    def forward(self, codes: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, codes: Tensor, kept: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Look up, sum, decode, de-normalise, and see how fast the body moves."""
         num_parts, levels, num_codes, dim = self.tables.shape
         offset = torch.arange(num_parts * levels).view(num_parts, 1, levels) * num_codes
         chosen = self.tables.view(-1, dim)[codes + offset[None]]
         latents = chosen.sum(3).permute(0, 1, 3, 2).flatten(1, 2)
         *decoder_states, before = states
-        normal, new = self.decoder(latents, decoder_states, keep=self.commit)
+        normal, new = self.decoder(latents, decoder_states, keep=kept)
         rows = torch.cat([before, normal * self.tokenizer.std + self.tokenizer.mean], 1)
-        motion = rows[:, 1 : 1 + FRAMES_PER_TOKEN * self.commit]
-        return motion, speed_of_rows(rows), *new, motion[:, -1:]
+        return rows[:, 1:], speed_of_rows(rows), *new, rows.index_select(1, FRAMES_PER_TOKEN * kept)

@@ -20,19 +20,20 @@ def test_ticks_of_the_frozen_decoder_equal_the_whole_clip() -> None:
     torch.nn.init.normal_(model.decoder.smoother.widen.weight, std=0.3)
     for book in model.quantizer.books[0]:
         book.codes.normal_()
-    step = DecoderStep(model, COMMIT, model.config.levels).eval()
+    step = DecoderStep(model, model.config.levels).eval()
     codes = torch.randint(model.config.num_codes, (1, 1, 4 * COMMIT + PLANNED, model.config.levels))
     states = {f"state_{i}": state for i, state in enumerate(step.initial_states(1))}
-    example = {"codes": codes[:, :, :PLANNED], **states}
+    example = {"codes": codes[:, :, :PLANNED], "kept": torch.tensor([COMMIT]), **states}
     outputs = ["motion", "pace", *(f"next_{name}" for name in states)]
     graph = export_graph(step, tuple(example.values()), list(example), outputs)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     fed = {name: state.numpy() for name, state in states.items()}
     motion = []
     for start in range(0, 4 * COMMIT, COMMIT):
-        found = session.run(outputs, {"codes": codes[:, :, start : start + PLANNED].numpy(), **fed})
+        given = codes[:, :, start : start + PLANNED].numpy()
+        found = session.run(outputs, {"codes": given, "kept": np.array([COMMIT]), **fed})
         fed = dict(zip(states, found[2:], strict=True))
-        motion.append(found[0])
+        motion.append(found[0][:, : 4 * COMMIT])
     with torch.no_grad():
         whole = model.detokenize(codes)[0].numpy()
     assert np.abs(np.concatenate(motion, 1) - whole[:, : 16 * COMMIT]).max() < TOLERANCE

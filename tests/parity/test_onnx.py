@@ -36,7 +36,7 @@ def torch_step(networks: Toy, name: str) -> nn.Module:
     config = mask.config
     made = {"music": lambda: MusicStep(mask, residual, halves), "mask": lambda: StageStep(mask)}
     made |= {"residual": lambda: StageStep(residual)}
-    made |= {"decoder": lambda: DecoderStep(tokenizer, config.commit, config.levels)}
+    made |= {"decoder": lambda: DecoderStep(tokenizer, config.levels)}
     return made[name]().eval()
 
 
@@ -99,9 +99,10 @@ def test_every_level_of_the_residual_stage(networks: Toy, bundle: Bundle) -> Non
     assert all(not np.allclose(scores[0], other) for other in scores[1:])
 
 
-def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: Bundle) -> None:
+@pytest.mark.parametrize("commit", [1, 2])
+def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: Bundle, commit: int) -> None:
     """Every plan goes on from the one that was danced, and what it foresees is what the whole clip does."""
-    tokenizer, (commit, planned) = networks.tokenizer, (networks.mask.config.commit, networks.mask.config.planned)
+    tokenizer, planned = networks.tokenizer, networks.mask.config.planned
     config = networks.mask.config
     codes = torch.randint(config.num_codes, (CANDIDATES, config.num_parts, 4 * commit + planned, config.levels))
     codes[1:, :, : 4 * commit] = codes[:1, :, : 4 * commit]  # one past, several futures
@@ -109,13 +110,14 @@ def test_plans_decoded_tick_by_tick_equal_the_whole_clip(networks: Toy, bundle: 
         whole = tokenizer.detokenize(codes)[0]
         speeds = speed_of_rows(whole).numpy()
     step = onnx_step(bundle, "decoder")
-    initial = DecoderStep(tokenizer, commit, config.levels).initial_states(CANDIDATES)
+    initial = DecoderStep(tokenizer, config.levels).initial_states(CANDIDATES)
     states = {f"state_{number}": state.numpy() for number, state in enumerate(initial)}
     for tick in range(5):
         frame = 4 * commit * tick
-        out = step.run({"codes": codes[:, :, tick * commit : tick * commit + planned].numpy(), **states})
+        given = codes[:, :, tick * commit : tick * commit + planned].numpy()
+        out = step.run({"codes": given, "kept": np.array([commit]), **states})
         states = {name: np.repeat(out[f"next_{name}"][:1], CANDIDATES, axis=0) for name in states}
-        motion = whole[:, frame : frame + 4 * commit].numpy()
+        motion = whole[:, frame : frame + 4 * planned].numpy()
         assert np.abs(out["motion"] - motion).max() < TOLERANCE
         if tick:
             seen = speeds[:, frame - 1 : frame - 1 + 4 * planned]

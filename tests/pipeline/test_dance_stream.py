@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from soulstream_engine.bundle import Bundle, load_bundle
 from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME
-from soulstream_engine.errors import BundleError
+from soulstream_engine.errors import BundleError, ConfigError
 from soulstream_engine.frames import PoseFrame, Provenance
 from soulstream_engine.motion.skeleton import forward_kinematics
 from soulstream_engine.runtime.dance import DanceStream
@@ -139,3 +139,25 @@ def test_a_bundle_of_the_kind_that_ships_dances(shipped_kind: Bundle) -> None:
 def test_guidance_without_its_scores_is_refused(shipped_kind: Bundle) -> None:
     with pytest.raises(BundleError, match=r"Guidance 2\.0 and 1\.0 need scores without music"):
         DanceStream(shipped_kind, sampler=SamplerSettings(guidance=2.0))
+
+
+def test_ticks_of_one_token_decide_later_and_dance_on_without_gaps(toy_bundle: Bundle) -> None:
+    """Half as much is given out at a time, so what is new is shown sooner."""
+    music = beat_track(4)
+    chunks = {}
+    for tokens in (1, 2):
+        stream = DanceStream(toy_bundle, 0, commit_tokens=tokens)
+        stream.keep_chunks()
+        frames = dance(stream, music)
+        assert_sound(frames)
+        assert sum(frame.provenance is Provenance.GENERATED for frame in frames) > 90
+        chunks[tokens] = [len(chunk.motion) for chunk in stream.chunks or []]
+    assert set(chunks[1][1:]) == {4}
+    assert set(chunks[2][1:]) == {8}
+    assert len(chunks[1]) >= 2 * len(chunks[2]) - 1
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_a_tick_that_the_bundle_does_not_have_is_refused(toy_bundle: Bundle, tokens: int) -> None:
+    with pytest.raises(ConfigError, match=rf"tick of {tokens} tokens is not possible.*up to 2"):
+        DanceStream(toy_bundle, 0, commit_tokens=tokens)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from fakes.command import run_process
 
-COMMANDS = ["demo", "run", "render", "beats", "devices", "doctor", "bench"]
+COMMANDS = ["demo", "run", "render", "beats", "devices", "doctor", "bench", "build"]
 HEAVY = ["numpy", "scipy", "onnxruntime", "sounddevice", "soundfile", "viser", "aubio", "torch", "pydantic"]
 
 

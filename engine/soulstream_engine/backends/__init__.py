@@ -8,25 +8,37 @@ from __future__ import annotations
 from soulstream_engine.backends.base import Backend, Step
 from soulstream_engine.errors import BackendError
 
-__all__ = ["Backend", "Step", "open_backend"]
+__all__ = ["BACKENDS", "Backend", "Step", "open_backend"]
 
 
-def open_backend(name: str = "onnxruntime") -> Backend:
+BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
+"""Runtimes that have a name. The first is always there; the others are extras."""
+
+
+def open_backend(name: str = BACKENDS[0]) -> Backend:
     """Opens a backend by name.
 
     Args:
-        name: ``onnxruntime``, the only one built in.
+        name: One of ``BACKENDS``.
 
     Returns:
         A backend that loads steps.
 
     Raises:
-        BackendError: If the name is unknown or the runtime is not installed.
+        BackendError: If the name is unknown, the runtime is not installed, or there is no device for it.
     """
-    if name != "onnxruntime":
-        raise BackendError(
-            "BACKEND_UNKNOWN", f"Backend {name!r} is not known; known are: onnxruntime.", "Name one of these."
-        )
-    from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
+    if name == "onnxruntime":
+        from soulstream_engine.backends.onnx_runtime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend()
+        return OnnxRuntimeBackend()
+    if name == "openvino":
+        from soulstream_engine.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend()
+    if name in BACKENDS:
+        from soulstream_engine.backends.tensorrt import TensorRtBackend
+
+        return TensorRtBackend(name)
+    raise BackendError(
+        "BACKEND_UNKNOWN", f"Backend {name!r} is not known; known are: {', '.join(BACKENDS)}.", "Name one of these."
+    )

@@ -6,17 +6,18 @@ first idle frame come at once.
 
 from __future__ import annotations
 
-from soulstream_engine.cli import beats, bench, devices, doctor, render, run
+from soulstream_engine.cli import beats, bench, build, devices, doctor, render, run
 from soulstream_engine.cli.output import build_app, guarded
 
 app = build_app()
 app.command()(run.demo)
 app.command()(run.run)
 app.command()(render.render)
+app.command()(build.build)
 app.command()(beats.beats)
 app.command()(devices.devices)
 app.command()(doctor.doctor)
-app.command()(bench.bench)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,93 +1,145 @@
-"""``soulstream bench``: how fast the whole path from sound to pose runs on this computer.
-
-A tick is one run of the sampler with everything around it: features, beat clock, network, decoder, finishing. The
-built-in track is played through the same object that dances live, as fast as it goes; what is measured is the work for
-each tick's worth of music, so the budget is the length of that music.
-"""
+"""``soulstream bench``: how late, how fast and how steady the dance is on this computer; compares two results."""
 
 from __future__ import annotations
 
-import os
-import platform
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from soulstream_engine.cli.output import console, print_json, say
 
-WARM_UP_SECONDS = 8.0
-"""Music danced before the clock starts, seconds: until the beat clock has locked and the context is full."""
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from soulstream_engine.bench.options import BenchOptions
+
+app = typer.Typer(rich_markup_mode="rich")
 
 
+@app.callback(invoke_without_command=True)
 def bench(
-    seconds: Annotated[float, typer.Option(min=2.0, max=600.0, help="Seconds of music to measure.")] = 40.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the dance.")] = 0,
-    bundle: Annotated[
-        Path | None, typer.Option(help="Folder of another model.", show_default="the embedded one")
+    context: typer.Context,
+    preset: Annotated[
+        str | None, typer.Option(metavar="stage|paper", help="Which model is measured.", show_default="stage")
     ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Another model.", show_default="the embedded one")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="onnxruntime, openvino, tensorrt-rtx or tensorrt.")
+    ] = "onnxruntime",
+    dancers: Annotated[int, typer.Option(metavar="N", help="Measure N dancers together, too.")] = 1,
+    ticks: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Ticks to measure.", show_default="1000")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=2.0, max=3600.0, help="Seconds of music in place of --ticks.")
+    ] = None,
+    tick_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Measure click to packet also with ticks of so many tokens.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A look at everything within 20 seconds.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the dance and of the clicks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
-    """Measure how long the model takes for each tick, against the time it has.
+    """Measure the way from a sound to the packet that answers it, and everything on it.
 
-    Live dancing needs the 99th percentile below the budget, with room for everything else on the computer.
+    About two minutes; --quick for a look. Let nothing else run meanwhile, and compare numbers of one computer only.
 
     Examples:
       soulstream bench
-      soulstream bench --json
+      soulstream bench --quick
+      soulstream bench --json > before.json
+      soulstream bench --tick-tokens 1
+      soulstream bench --preset paper --backend openvino
+      soulstream bench compare before.json after.json
+
+    Live dancing needs the 99th percentile of the tick below half of its time: the rest is for everything else.
     """
-    from rich.progress import track
-    from rich.table import Table
+    if context.invoked_subcommand is not None:
+        return
 
-    from soulstream_engine.audio.demo_track import render_demo_track
-    from soulstream_engine.backends import open_backend
-    from soulstream_engine.bundle import load_bundle
-    from soulstream_engine.clock import FPS, SAMPLES_PER_FRAME, monotonic_ns
+    from soulstream_engine.bench.options import BenchOptions
 
-    model = load_bundle(bundle)
+    options = BenchOptions(
+        preset=preset,
+        bundle=bundle,
+        backend=backend,
+        dancers=dancers,
+        num_ticks=ticks,
+        seconds=seconds,
+        tick_tokens=tick_tokens,
+        seed=seed,
+        is_quick=quick,
+    )
+    result = _measure(options)
 
-    from soulstream_engine.runtime.dance import DanceStream
-    from soulstream_engine.runtime.summary import resident_megabytes
+    from soulstream_engine.bench.report import pictures, tables, verdict
 
-    frames_per_tick = model.manifest.sampler.commit_tokens * model.manifest.tokenizer.frames_per_token
-    budget_ms = 1000.0 * frames_per_tick / FPS
-    samples = render_demo_track()
-    block = frames_per_tick * SAMPLES_PER_FRAME
-    warm_up = round(WARM_UP_SECONDS * 1000.0 / budget_ms)
-    dance = DanceStream(model, seed=seed)
-    ticks_ms: list[float] = []
-    for tick in track(range(warm_up + round(seconds * 1000.0 / budget_ms)), "Dancing", console=console, transient=True):
-        start = tick * block % (len(samples) - block)
-        before_ns = monotonic_ns()
-        dance.push(samples[start : start + block])
-        if tick >= warm_up:
-            ticks_ms.append((monotonic_ns() - before_ns) / 1e6)
-
-    megabytes = resident_megabytes()
-    result = {
-        "tick_ms_p50": round(_percentile(ticks_ms, 50), 2),
-        "tick_ms_p95": round(_percentile(ticks_ms, 95), 2),
-        "tick_ms_p99": round(_percentile(ticks_ms, 99), 2),
-        "tick_ms_max": round(max(ticks_ms), 2),
-        "tick_budget_ms": round(budget_ms, 2),
-        "realtime_factor": round(len(ticks_ms) * budget_ms / sum(ticks_ms), 2),
-        "rss_mb": None if megabytes is None else round(megabytes, 1),
-        "backend": open_backend().name,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "model": model.manifest.model_id,
-        "ticks": len(ticks_ms),
-    }
-    table = Table("measure", "value")
-    for key, value in result.items():
-        table.add_row(key, str(value))
-    console.print(table)
-    share = result["tick_ms_p99"] / budget_ms  # type: ignore[operator]
-    say(f"99 of 100 ticks take at most {share:.0%} of the time they have.")
+    for table in tables(result):
+        console.print(table)
+    for line in pictures(result):
+        say(line)
+    say(verdict(result))
+    if quick:
+        say("A quick look: its 99th percentiles mean nothing.", "yellow")
     if as_json:
         print_json(result)
 
 
-def _percentile(values: list[float], percent: float) -> float:
-    """The smallest of ``values`` that ``percent`` per cent do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * int(percent) // 100) - 1))]
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="What bench --json printed.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="The same, later.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
+) -> None:
+    """Set two results side by side: the ratio B / A of every number that both have.
+
+    It warns when the computers, models or backends differ.
+
+    Examples:
+      soulstream bench --json > before.json
+      soulstream bench --json > after.json
+      soulstream bench compare before.json after.json
+    """
+    from soulstream_engine.bench.compare import compare as compare_results
+    from soulstream_engine.bench.compare import read_result
+    from soulstream_engine.bench.report import comparison_table
+
+    found = compare_results(read_result(first), read_result(second))
+    console.print(comparison_table(found))
+    for warning in found.warnings:
+        say(f"Warning: {warning} Ratios say little.", "bold yellow")
+    if as_json:
+        print_json({"ratios": found.ratios, "warnings": list(found.warnings)})
+
+
+def _measure(options: BenchOptions) -> dict[str, Any]:
+    """Runs the benchmark behind a progress bar; where there is no terminal, behind one line a topic."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from soulstream_engine.bench.runner import run_bench
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        return run_bench(options, _Shown(progress))
+
+
+class _Shown:
+    """How far a benchmark is, on the console (``bench.runner.Show``)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("Loading", total=1.0)
+
+    def topic(self, text: str) -> None:
+        if not console.is_terminal:
+            say(text)
+        self._progress.reset(self._task, description=text, total=1.0)
+
+    def share(self, done: float) -> None:
+        self._progress.update(self._task, completed=done)
+
+    def note(self, text: str) -> None:
+        say(text)

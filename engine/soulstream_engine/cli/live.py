@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from soulstream_engine.frames import StatusSnapshot
     from soulstream_engine.osc.sender import VmcSender
     from soulstream_engine.preview.process import PreviewProcess
+    from soulstream_engine.runtime.backend_swap import LiveStreams
     from soulstream_engine.runtime.events import Event
     from soulstream_engine.runtime.summary import SummaryValue
     from soulstream_engine.runtime.workers import MotionStream
@@ -60,9 +62,11 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
             page = stack.enter_context(PreviewProcess(config.preview.port))
             sinks.append(page)
         display = stack.enter_context(_StatusLine(page))
+        streams = _Streams(config)
+        stack.callback(streams.close)
         session = Session(
             source,
-            lambda: _make_stream(config),
+            lambda: streams.make(session.events.add),
             sinks,
             fps=config.osc.fps,
             seconds=config.session.seconds,
@@ -80,15 +84,29 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
     return summary, session.failure
 
 
-def _make_stream(config: Config) -> MotionStream:
-    """Loads the model; runs on the inference thread while the idle dancer already shows."""
-    from soulstream_engine.bundle import load_bundle
+class _Streams:
+    """Loads the model; on the inference thread, while the idle dancer already shows."""
 
-    bundle = load_bundle(config.model.bundle)
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._streams: LiveStreams | None = None
 
-    from soulstream_engine.runtime.dance import DanceStream
+    def make(self, note: Callable[[str, str], None]) -> MotionStream:
+        from soulstream_engine.bundle import load_bundle
 
-    return DanceStream(bundle, seed=config.model.seed)
+        model = self._config.model
+        bundle = load_bundle(model.bundle)
+
+        from soulstream_engine.runtime.backend_swap import BackendWish, LiveStreams
+
+        if self._streams is None:
+            wish = BackendWish(model.backend, model.precision, model.require_backend)
+            self._streams = LiveStreams(wish, note)
+        return self._streams.make(bundle, model.seed, model.tick_tokens)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams.close()
 
 
 def _check_bundle_folder(config: Config) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soulstream_engine.cli.output import console, print_json, say
+from soulstream_engine.cli.run import Backend, Precision, RequireBackend
 from soulstream_engine.clock import MAX_AUDIO_OFFSET_MS
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def render(
             min=-MAX_AUDIO_OFFSET_MS, max=MAX_AUDIO_OFFSET_MS, metavar="MS", help="Dance later (+) or earlier (-)."
         ),
     ] = 0.0,
+    backend: Backend = None,
+    precision: Precision = None,
+    require_backend: RequireBackend = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
     """Dance to a song, faster than it plays, and write the dance to a file.
@@ -47,6 +51,11 @@ def render(
 
     check_output(out)
 
+    from soulstream_engine.config import resolve
+
+    options = {"model.backend": backend, "model.precision": precision, "model.require_backend": require_backend}
+    chosen = resolve(options=options)[0].model
+
     from soulstream_engine.audio.decode import load_audio
     from soulstream_engine.bundle import load_bundle
     from soulstream_engine.clock import SAMPLE_RATE, monotonic_ns
@@ -56,13 +65,20 @@ def render(
 
     model = load_bundle(bundle)
 
+    from soulstream_engine.runtime.backend_swap import BackendWish, prepared_stream
     from soulstream_engine.runtime.render import render_song
+
+    wish = BackendWish(chosen.backend, chosen.precision, chosen.require_backend)
+    stream = prepared_stream(model, seed, wish, lambda _code, message: say(message, "yellow"))
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"Dancing to {song.name}", total=1.0)
         take = render_song(
-            _shifted(samples, audio_offset), model, seed=seed, progress=lambda done: bar.update(task, completed=done)
+            _shifted(samples, audio_offset),
+            model,
+            progress=lambda done: bar.update(task, completed=done),
+            stream=stream,
         )
     write_take(take, out)
     seconds_of_music = len(samples) / SAMPLE_RATE
@@ -87,6 +103,7 @@ def render(
                 "generated": sum(item.value == "generated" for item in take.provenance),
                 "seed": seed,
                 "model": model.manifest.model_id,
+                "backend": stream.network.backend_name,
                 "out": str(out),
                 "not_generated": list(take.not_generated),
             }

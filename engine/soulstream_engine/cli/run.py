@@ -21,6 +21,20 @@ Seconds = Annotated[float | None, typer.Option(help="Stop after this long.", sho
 NoPreview = Annotated[bool, typer.Option("--no-preview", help="No page in the browser.")]
 PreviewPort = Annotated[int | None, typer.Option(metavar="PORT", help="Port of the page.", show_default="8080")]
 Bundle = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Another model.", show_default="the embedded one")]
+Backend = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="onnxruntime, openvino, tensorrt-rtx or tensorrt.", show_default="onnxruntime"),
+]
+Precision = Annotated[
+    str | None, typer.Option(metavar="fp16|fp32", help="What TensorRT computes in.", show_default="fp16")
+]
+TickTokens = Annotated[
+    int | None,
+    typer.Option(metavar="1|2", help="Decide 133 or 267 ms of motion at a time.", show_default="as the model wants"),
+]
+RequireBackend = Annotated[
+    bool, typer.Option("--require-backend", help="Stop rather than compute with another backend.")
+]
 Play = Annotated[
     bool | None, typer.Option("--play/--no-play", help="Make a file or the demo audible.", show_default="if possible")
 ]
@@ -47,6 +61,10 @@ def demo(
     no_preview: NoPreview = False,
     preview_port: PreviewPort = None,
     bundle: Bundle = None,
+    backend: Backend = None,
+    precision: Precision = None,
+    require_backend: RequireBackend = False,
+    tick_tokens: TickTokens = None,
     play: Play = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,6 +85,10 @@ def demo(
         "osc.fps": fps,
         "model.seed": seed,
         "model.bundle": None if bundle is None else str(bundle),
+        "model.backend": backend,
+        "model.precision": precision,
+        "model.require_backend": True if require_backend else None,
+        "model.tick_tokens": tick_tokens,
         "session.seconds": seconds,
         "preview.enabled": False if no_preview else None,
         "preview.port": preview_port,
@@ -88,6 +110,10 @@ def run(
     no_preview: NoPreview = False,
     preview_port: PreviewPort = None,
     bundle: Bundle = None,
+    backend: Backend = None,
+    precision: Precision = None,
+    require_backend: RequireBackend = False,
+    tick_tokens: TickTokens = None,
     play: Play = None,
     config: ConfigFile = None,
     print_config: PrintConfig = False,
@@ -97,8 +123,9 @@ def run(
 
     Examples:
       soulstream run --audio mic --osc vmc://192.168.0.20:39539
-      soulstream run --audio mic:USB --fps 60
+      soulstream run --audio mic:USB --fps 60 --tick-tokens 1
       soulstream run --audio song.mp3 --seed 7
+      soulstream run --audio mic --backend tensorrt-rtx
       arecord -f S16_LE -r 48000 -c 1 | soulstream run --audio -
       ffmpeg -i song.opus -f f32le -ar 44100 -ac 2 - | soulstream run --audio - --pipe-format f32le:44100:2
 
@@ -114,6 +141,10 @@ def run(
         "osc.fps": fps,
         "model.seed": seed,
         "model.bundle": None if bundle is None else str(bundle),
+        "model.backend": backend,
+        "model.precision": precision,
+        "model.require_backend": True if require_backend else None,
+        "model.tick_tokens": tick_tokens,
         "session.seconds": seconds,
         "preview.enabled": False if no_preview else None,
         "preview.port": preview_port,

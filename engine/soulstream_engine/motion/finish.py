@@ -1,6 +1,6 @@
 """From what the model decoded to frames that may be shown: feet locked, hands and face filled in, speeds guarded.
 
-The generated body has 22 joints; hands and face come from rules here (``hands``, ``blinks``).
+What the model does not generate comes from rules here: hands (``hands``) and face (``blinks``).
 """
 
 from __future__ import annotations
@@ -39,18 +39,24 @@ class PoseFinisher:
         self._next_index = None
 
     def finish(
-        self, root_m: ArrayLike, joint_wxyz: ArrayLike, contacts: ArrayLike, start_index: int
+        self,
+        root_m: ArrayLike,
+        joint_wxyz: ArrayLike,
+        contacts: ArrayLike,
+        start_index: int,
+        face: ArrayLike | None = None,
     ) -> list[PoseFrame]:
         """Frames to show for the next chunk of decoded motion.
 
         Args:
             root_m: Pelvis positions [T, 3], metres.
-            joint_wxyz: Parent-local rotations of the body [T, 22, 4].
+            joint_wxyz: Parent-local rotations of the body [T, 22, 4], or with the hands [T, 52, 4].
             contacts: Contact [T, 4] of left ankle, left toe base, right ankle, right toe base, as decoded.
             start_index: Frame index of row 0; a chunk that does not follow the last one starts afresh.
+            face: Weights [T, 52] of ``ARKIT_NAMES``; ``None``: a rule blinks.
 
         Returns:
-            T frames of 52 joints with hands and face by rule: finite, unit rotations, feet not below
+            T frames of 52 joints, what is not given by rule: finite, unit rotations, feet not below
             ``floor.LOWEST_FOOT_M``, no joint faster than ``limits.MAX_JOINT_M_S``.
 
         Raises:
@@ -58,20 +64,25 @@ class PoseFinisher:
 
         Live: allocates; below 0.3 ms a frame in chunks of 8.
         """
-        limits.require_finite(start_index, root_m=root_m, joint_wxyz=joint_wxyz, contacts=contacts)
+        given = {} if face is None else {"face": face}
+        limits.require_finite(start_index, root_m=root_m, joint_wxyz=joint_wxyz, contacts=contacts, **given)
         if self._next_index is not None and start_index != self._next_index:
             self.reset()
-        body = rotations.normalize(np.asarray(joint_wxyz, dtype=np.float64))
+        joint = rotations.normalize(np.asarray(joint_wxyz, dtype=np.float64))
+        body, has_hands = joint[:, :NUM_BODY_JOINTS], joint.shape[1] == NUM_JOINTS
         root, body, self._feet = lock_feet(root_m, body, contacts, self._feet)
         indices = np.arange(start_index, start_index + len(root))
         wxyz = np.empty((len(root), NUM_JOINTS, 4))
         wxyz[:, :NUM_BODY_JOINTS] = body
-        wxyz[:, NUM_BODY_JOINTS:] = hands.resting_hands(indices)
+        wxyz[:, NUM_BODY_JOINTS:] = joint[:, NUM_BODY_JOINTS:] if has_hands else hands.resting_hands(indices)
         root, wxyz = self._limit.apply(root, wxyz)
         self._next_index = start_index + len(root)
 
         roots, joints = root.astype(np.float32), wxyz.astype(np.float32)
         faces = blinks.blink_faces(self._seed, indices)
+        if face is not None:
+            faces = np.clip(np.asarray(face, np.float32), 0.0, 1.0)
+        by_rule = tuple(part for part, is_given in (("hands", has_hands), ("face", face is not None)) if not is_given)
         weights = np.clip(np.asarray(contacts), 0.0, 1.0).astype(np.float32)
         return [
             PoseFrame(
@@ -81,7 +92,7 @@ class PoseFinisher:
                 face=faces[t],
                 contacts=weights[t],
                 provenance=Provenance.GENERATED,
-                not_generated=("hands", "face"),
+                not_generated=by_rule,
             )
             for t in range(len(root))
         ]

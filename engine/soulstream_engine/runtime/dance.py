@@ -12,6 +12,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from soulstream_engine.backends.base import Backend
 from soulstream_engine.bundle import Bundle
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.errors import InvariantError
@@ -21,7 +22,7 @@ from soulstream_engine.motion import rotations
 from soulstream_engine.motion.blend import Seam
 from soulstream_engine.motion.finish import PoseFinisher
 from soulstream_engine.motion.idle import idle_pose
-from soulstream_engine.motion.representation import RootState, decode_pose
+from soulstream_engine.motion.representation import FACE_START, RootState, decode_pose
 from soulstream_engine.sampling.dancer import Dancer, PlanSource
 from soulstream_engine.sampling.masked import SamplerSettings
 
@@ -41,6 +42,8 @@ class DanceStream:
         seed: Chooses the dance.
         sampler: Overrides the bundle's sampling.
         plan_source: Replaces the sampler (controls of an evaluation; see ``sampling.dancer``).
+        backend: What runs the network; ``None`` is ONNX Runtime.
+        commit_tokens: Tokens of a tick, fewer than the bundle wants to react sooner; ``None``: as it wants.
 
     Attributes:
         tick_ms: Milliseconds of the latest ticks, newest last.
@@ -54,14 +57,17 @@ class DanceStream:
         *,
         sampler: SamplerSettings | None = None,
         plan_source: PlanSource | None = None,
+        backend: Backend | None = None,
+        commit_tokens: int | None = None,
     ) -> None:
-        self.network = Network(bundle)
+        self.network = Network(bundle, backend)
         manifest = bundle.manifest
         settings = sampler or sampler_settings(manifest)
         check_guidance(manifest, settings)
+        self._has_face = "face" in manifest.representation.parts
         self._settings = dancer_settings(manifest)
         self._dancer = Dancer(
-            window_shape(manifest),
+            window_shape(manifest, commit_tokens),
             self.network.run,
             self.network.decoder_states(),
             self._settings,
@@ -122,11 +128,16 @@ class DanceStream:
             BackendError: If the network fails.
         """
         frames: list[PoseFrame] = []
-        for feature in self._extractor.push(samples):
-            frames += self._hear(feature)
+        for feature in self.features(samples):
+            frames += self.hear(feature)
         return frames
 
-    def _hear(self, feature: FeatureFrame) -> list[PoseFrame]:
+    def features(self, samples: F32) -> list[FeatureFrame]:
+        """The first half of ``push``: what is heard, for ``hear``; may run ahead on a thread of its own."""
+        return self._extractor.push(samples)
+
+    def hear(self, feature: FeatureFrame) -> list[PoseFrame]:
+        """The second half of ``push``: dance to the next feature frame."""
         self._latest = feature
         if feature.is_silent:
             if self._dancer.is_dancing:
@@ -187,7 +198,8 @@ class DanceStream:
             if not np.isfinite(chunk.motion).all():
                 raise InvariantError("MOTION_NOT_FINITE", f"Chunk at frame {chunk.start_index} is not finite.")
             root, joints, contacts, self._root = decode_pose(chunk.motion, self._root)
-            posed = self._finisher.finish(root, joints, contacts, chunk.start_index)
+            face = chunk.motion[:, FACE_START:] if self._has_face else None
+            posed = self._finisher.finish(root, joints, contacts, chunk.start_index, face)
         except InvariantError:
             self.bad_chunks += 1
             self._stop_dancing()

@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from soulstream_engine.backends import open_backend
-from soulstream_engine.backends.base import Arrays, initial_states
+from soulstream_engine.backends.base import Arrays, Backend, Step, initial_states
 from soulstream_engine.bundle import Bundle, check_features
-from soulstream_engine.errors import BundleError
+from soulstream_engine.errors import BundleError, ConfigError
 from soulstream_engine.features.layout import FEATURE_NAMES
 from soulstream_engine.manifest import Manifest
 from soulstream_engine.sampling.dancer import DECODER_STEP, FRAMES_PER_TOKEN, DancerSettings
@@ -23,21 +23,27 @@ class Network:
 
     Args:
         bundle: Verified bundle.
+        backend: What runs it; ``None`` is ONNX Runtime.
 
     Raises:
         BundleError: If the bundle expects other music features than this engine computes.
         BackendError: If a step cannot be loaded.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend | None = None) -> None:
         check_features(bundle.manifest, FEATURE_NAMES)
         _check_steps(bundle.manifest)
-        backend = open_backend()
+        backend = backend or open_backend()
         self.manifest = bundle.manifest
         self.backend_name = backend.name
-        self._steps = {
-            spec.name: backend.load(bundle.graphs[spec.name], spec.name, spec) for spec in bundle.manifest.steps
-        }
+        self._steps: dict[str, Step] = {}
+        loaded: dict[tuple[str, tuple[tuple[str, int], ...]], Step] = {}
+        files = bundle.manifest.files
+        for spec in sorted(bundle.manifest.steps, key=lambda step: -files[step.file].bytes):  # least memory at its peak
+            key = (spec.file, tuple(sorted(spec.sizes.items())))
+            if key not in loaded:  # with one candidate a stage and its step for one plan are the same
+                loaded[key] = backend.load(bundle.graphs[spec.name], spec.name, spec)
+            self._steps[spec.name] = loaded[key]
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run one step by name (``sampling.window.RunStep``)."""
@@ -63,9 +69,19 @@ def _check_steps(manifest: Manifest) -> None:
             f"plays {FRAMES_PER_TOKEN}.",
             "Use a bundle made for this version.",
         )
-    if "pace" not in {tensor.name for tensor in manifest.step(DECODER_STEP).outputs}:
+    decoder = manifest.step(DECODER_STEP)
+    if "pace" not in {tensor.name for tensor in decoder.outputs} or "kept" not in {t.name for t in decoder.inputs}:
         raise BundleError(
-            "BUNDLE_STEPS", f"The decoder of bundle '{manifest.model_id}' gives no pace.", "Export it again."
+            "BUNDLE_STEPS",
+            f"The decoder of bundle '{manifest.model_id}' is of an older form: it gives no pace or takes no count.",
+            "Export it again with this version.",
+        )
+    if manifest.representation.face_space != "arkit52":
+        raise BundleError(
+            "BUNDLE_FACE",
+            f"Bundle '{manifest.model_id}' makes faces of {manifest.representation.face_space}, this engine shows "
+            "arkit52.",
+            "Use a bundle with that face.",
         )
 
 
@@ -84,9 +100,25 @@ def check_guidance(manifest: Manifest, settings: SamplerSettings) -> None:
         )
 
 
-def window_shape(manifest: Manifest) -> WindowShape:
-    """Sizes of a tick from the manifest and the signature of the mask step."""
+def window_shape(manifest: Manifest, commit_tokens: int | None = None) -> WindowShape:
+    """Sizes of a tick from the manifest and the signatures of its steps.
+
+    Args:
+        manifest: Of the bundle.
+        commit_tokens: Tokens that a tick commits; ``None`` is what the bundle wants.
+
+    Raises:
+        ConfigError: If the bundle cannot commit so many.
+    """
     sampler = manifest.sampler
+    commit = sampler.commit_tokens if commit_tokens is None else commit_tokens
+    if not 1 <= commit <= sampler.commit_tokens:
+        raise ConfigError(
+            "TICK_TOKENS",
+            f"A tick of {commit} tokens is not possible; bundle '{manifest.model_id}' commits up to "
+            f"{sampler.commit_tokens}.",
+            "Choose fewer, 1 or more.",
+        )
     inputs = {tensor.name: tensor for tensor in manifest.step("mask").inputs}
     halves, layers, heads, _, head_width = inputs["past_k"].shape
     return WindowShape(
@@ -97,11 +129,12 @@ def window_shape(manifest: Manifest) -> WindowShape:
         num_codes=manifest.tokenizer.codes,
         context=sampler.context_tokens,
         planned=sampler.planned_tokens,
-        commit=sampler.commit_tokens,
+        commit=commit,
         fresh_past=sampler.fresh_past_tokens,
         layers=layers,
         heads=heads,
         head_width=head_width,
+        music_tokens=manifest.step("music").inputs[0].shape[0],
     )
 
 

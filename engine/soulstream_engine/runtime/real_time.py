@@ -1,4 +1,6 @@
-"""Asks the system to run the live threads in time, as audio programs do; where it refuses, nothing changes.
+"""Asks the system and the interpreter to run the live threads in time, as audio programs do.
+
+Where the system refuses, nothing changes.
 
 Linux grants this to root and to users with a limit for real-time priority (often the group ``audio``). On a saturated
 machine a bare 30 Hz loop then had a 99th percentile of lateness of 0.1 ms instead of 4 to 24 ms (measured). All threads
@@ -10,9 +12,25 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _PRIORITY = 1  # the lowest of real time: above everything ordinary, below sound servers
+
+
+_SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while another one waits for it, seconds. Ours, measured."""
+
+
+@contextmanager
+def short_thread_switches() -> Iterator[None]:
+    """Threads hand the interpreter over ten times sooner than usual."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def ask_for(thread: threading.Thread) -> bool:

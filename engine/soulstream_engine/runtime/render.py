@@ -1,8 +1,12 @@
-"""A whole song danced faster than it plays, by the very stream that dances live."""
+"""A whole song danced faster than it plays, by the very stream that dances live.
+
+The music is heard on a second thread while the network computes, which needs no interpreter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +18,7 @@ from soulstream_engine.frames import ALL_PARTS, F32, PoseFrame, Provenance
 from soulstream_engine.motion.skeleton import PARENTS, REST_OFFSETS_M, forward_kinematics
 
 from .dance import DanceStream
+from .real_time import short_thread_switches
 
 REPORT_EVERY_FRAMES = 30
 
@@ -64,10 +69,17 @@ def render_song(
     padded[: samples.shape[0]] = samples
     frames: list[PoseFrame] = []
     block = REPORT_EVERY_FRAMES * SAMPLES_PER_FRAME
-    for start in range(0, padded.shape[0], block):
-        frames += dancer.push(padded[start : start + block])
-        if progress is not None:
-            progress(min(1.0, (start + block) / padded.shape[0]))
+    starts = range(0, padded.shape[0], block)
+    with ThreadPoolExecutor(1, "features") as ahead, short_thread_switches():
+        heard = [ahead.submit(dancer.features, padded[start : start + block]) for start in starts]
+        try:
+            for number, features in enumerate(heard, 1):
+                for feature in features.result():
+                    frames += dancer.hear(feature)
+                if progress is not None:
+                    progress(number / len(starts))
+        finally:
+            ahead.shutdown(cancel_futures=True)
     return take_of(frames[:total])
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -284,14 +283,13 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float) ->
 @contextmanager
 def _live_interpreter() -> Iterator[None]:
     """Short thread switches, no automatic garbage collection while live. Source: ours, measured."""
-    interval_s, was_collecting = sys.getswitchinterval(), gc.isenabled()
-    sys.setswitchinterval(0.0005)
+    was_collecting = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with real_time.short_thread_switches():
+            yield
     finally:
         real_time.give_up()
-        sys.setswitchinterval(interval_s)
         gc.unfreeze()
         if was_collecting:
             gc.enable()

@@ -146,7 +146,7 @@ class Dancer:
             shape = self.shape
             plans = np.zeros((shape.candidates, shape.num_parts, shape.planned, shape.levels), np.int64)
             codes = plans[0, :, : shape.commit].transpose(0, 2, 1)
-            motion = np.full_like(self._decode(plans)["motion"][0], np.nan)
+            motion = np.full_like(self._decode(plans)["motion"][0, : self.commit_frames], np.nan)
         start = first - self.settings.look_ahead_frames
         if self._epoch_tick == 0:
             motion = motion[self.settings.look_ahead_frames :]
@@ -192,13 +192,14 @@ class Dancer:
         return plans[choice, :, : self.shape.commit].transpose(0, 2, 1), motion
 
     def _decode(self, plans: Codes) -> Arrays:
-        """Motion rows of the tokens to commit [C, 4 commit, D], pace [C, 4 planned], next states, for every plan."""
-        return self._run(DECODER_STEP, self._decoder_states | {"codes": np.ascontiguousarray(plans, np.int64)})
+        """Motion rows [C, 4 planned, D], pace [C, 4 planned] and next states of every plan."""
+        given = {"codes": np.ascontiguousarray(plans, np.int64), "kept": np.array([self.shape.commit], np.int64)}
+        return self._run(DECODER_STEP, self._decoder_states | given)
 
     def _take(self, decoded: Arrays, choice: int) -> F32:
         """Go on from one plan: its states for all plans of the next tick, its motion to be shown."""
         for name in self._decoder_states:
             state = decoded[f"next_{name}"]
             self._decoder_states[name] = np.repeat(state[choice : choice + 1], len(state), axis=0)
-        self._foresight.danced(decoded["pace"][choice, : self.commit_frames])
-        return np.asarray(decoded["motion"][choice], np.float32)
+        self._foresight.danced(decoded["pace"][choice], self.commit_frames)
+        return np.asarray(decoded["motion"][choice, : self.commit_frames], np.float32)

@@ -66,9 +66,9 @@ class Foresight:
         beat_s = 60.0 / float(bpm[0])
         return int(np.argmax([self._score(self._begun(curve), running, beat_s) for curve in pace]))
 
-    def danced(self, pace: F32) -> None:
-        """Remember the pace [4 x commit] of the frames that were committed."""
-        self._past = np.concatenate([self._past, self._begun(pace)])[-_REMEMBERED:]
+    def danced(self, pace: F32, frames: int) -> None:
+        """Remember the pace of the frames that were committed, the first ones of a plan's [T]."""
+        self._past = np.concatenate([self._past, self._begun(pace)[:frames]])[-_REMEMBERED:]
 
     def _begun(self, pace: F32) -> F32:
         """At the start of a stream the decoder has no frame before its first, and its smoother mixes that into more."""

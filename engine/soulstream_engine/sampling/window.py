@@ -38,7 +38,8 @@ FOR_ONE = "_one"
 class WindowShape:
     """Sizes of a tick, in tokens where not said otherwise: see ``training`` ``models.window.Geometry``.
 
-    ``candidates`` plans are drawn side by side; ``halves`` is 2 where the network also scores without music.
+    ``candidates`` plans are drawn side by side; ``halves`` is 2 where the network also scores without music;
+    ``music_tokens`` is how many the music step reads, ``commit`` + ``fresh`` or more.
     """
 
     candidates: int
@@ -53,6 +54,7 @@ class WindowShape:
     layers: int
     heads: int
     head_width: int
+    music_tokens: int = 0
 
     @property
     def positions(self) -> int:
@@ -133,7 +135,7 @@ class TokenWindow:
         """
         shape = self.shape
         valid = rows_valid.astype(np.float32)
-        music = self._run("music", {"rows": np.ascontiguousarray(rows, dtype=np.float32)})
+        music = self._hear(rows)
         self._bank_valid = np.concatenate([self._bank_valid[shape.commit :], valid[: shape.commit]])
         shared: dict[str, Arrays] = {}
         for stage in STAGES:
@@ -150,9 +152,23 @@ class TokenWindow:
                 "music_valid": np.concatenate([self._bank_valid, valid[shape.commit :]]),
                 "aligned": music[f"{stage}_tokens"][:, -shape.planned :],
             }
+            for array in shared[stage].values():
+                array.flags.writeable = False  # the same all tick long: a backend need not copy it to a device again
         self._shared = shared
         codes = self._draw(number).reshape(shape.candidates, shape.planned, shape.num_parts, shape.levels)
         return codes.transpose(0, 2, 1, 3)
+
+    def _hear(self, rows: F32) -> Arrays:
+        """Music tokens, keys and values of the rows; a step that reads more gets the first ones again and again."""
+        spare = max(0, self.shape.music_tokens - len(rows))
+        fed = np.concatenate([rows[:1].repeat(spare, 0), rows]) if spare else rows
+        music = self._run("music", {"rows": np.ascontiguousarray(fed, dtype=np.float32)})
+        if spare:
+            for stage in STAGES:
+                music[f"{stage}_tokens"] = music[f"{stage}_tokens"][:, spare:]
+                for kind in ("k", "v"):
+                    music[f"{stage}_{kind}"] = music[f"{stage}_{kind}"][..., spare:, :]
+        return music
 
     def _draw(self, number: int) -> Codes:
         shape = self.shape

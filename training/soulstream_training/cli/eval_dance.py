@@ -77,7 +77,7 @@ def dance(
         songs = frame.test_songs(data, settings.uses, settings.seconds)[: 2 if quick else None]
     measured: dict[str, Measured] = {}
     danced: list[SystemTakes] = []
-    names = (*settings.systems, *settings.imported)
+    names = settings.names
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("Systems", total=len(names))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from soulstream_engine.errors import ConfigError
 from soulstream_training.baselines.common import Dancer
@@ -64,11 +64,20 @@ class Imported(BaseModel):
         return value
 
 
+class OtherBundle(BaseModel):
+    """A further bundle that dances, for example the same weights in another arithmetic."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path
+    note: str = ""
+
+
 class JudgeConfig(BaseModel):
     """What is judged (``training/configs/judge.toml``); unknown keys are refused.
 
-    ``uses`` of ``music.csv`` and ``seconds`` of each track; a dance for each of the ``seeds``; ``systems`` by name and
-    ``imported`` dances; ``split`` of the real dancers.
+    ``uses`` of ``music.csv`` and ``seconds`` of each track; a dance for each of the ``seeds``; ``systems`` by name,
+    further ``bundles`` and ``imported`` dances; ``split`` of the real dancers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,7 +87,13 @@ class JudgeConfig(BaseModel):
     seeds: tuple[int, ...] = (0,)
     split: str = "test"
     systems: tuple[str, ...] = NAMES
+    bundles: dict[str, OtherBundle] = {}
     imported: dict[str, Imported] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that are judged, in the order of the table."""
+        return (*self.systems, *self.bundles, *self.imported)
 
     @field_validator("systems")
     @classmethod
@@ -90,6 +105,14 @@ class JudgeConfig(BaseModel):
         if missing:
             raise ValueError(f"lacks {' and '.join(missing)}: without them no beat metric can be trusted")
         return value
+
+    @model_validator(mode="after")
+    def _check_names(self) -> JudgeConfig:
+        known = (*NAMES, *self.imported)
+        taken = [name for name in self.bundles if name in known] + [name for name in self.imported if name in NAMES]
+        if taken:
+            raise ValueError(f"'{taken[0]}' is the name of another system; give the dances another one")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +136,7 @@ def takes_of(
     """Lets a system dance to all songs, with every seed.
 
     Args:
-        name: One of ``NAMES`` or of ``config.imported``.
+        name: One of ``config.names``.
         config: Settings.
         places: Folders.
         songs: What to dance to; real dancers have songs of their own.
@@ -121,17 +144,22 @@ def takes_of(
 
     Raises:
         ConfigError: If its weights, data or files are missing, or an imported dance is to no song of these.
+        BundleError: If a bundle cannot be loaded.
+        BackendError: If a network fails.
     """
     if name in config.imported:
         return _imported(name, config.imported[name], songs)
-    wait_s, is_causal = 0.0, True
+    wait_s, is_causal, note = 0.0, True, _NOTES.get(name, "")
     if name in (CEILING, FLOOR):
         takes = real_takes(places.store, places.test_music, config.split, "real" if name == CEILING else "real_shifted")
-    elif name in ("soulstream", "random_codes"):
+    elif name in ("soulstream", "random_codes") or name in config.bundles:
         control = Control.CODES if name == "random_codes" else Control.NONE
+        folder = places.bundle
+        if name in config.bundles:
+            folder, note = config.bundles[name].folder, config.bundles[name].note
         takes = []
         for song in songs:
-            takes += bundle_takes(places.bundle, [song], config.seeds, control)
+            takes += bundle_takes(folder, [song], config.seeds, control)
             on_dance()
     else:
         dancer = _dancer(name, places)
@@ -140,7 +168,7 @@ def takes_of(
         for song in songs:
             takes += [(dance_to(dancer, song, seed), song.beats_s) for seed in config.seeds]
             on_dance()
-    return SystemTakes(name, takes, wait_s, is_causal, _NOTES[name])
+    return SystemTakes(name, takes, wait_s, is_causal, note)
 
 
 def _dancer(name: str, places: Places) -> Dancer:

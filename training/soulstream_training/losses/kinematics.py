@@ -56,6 +56,19 @@ def pelvis_rotation(joints: Tensor) -> Tensor:
     return _frame(joints[..., 1, :], joints[..., 2, :], joints[..., 3, :]) @ _REST_FRAME.T
 
 
+def _generations() -> list[tuple[list[int], list[int]]]:
+    """Joints at each distance from the pelvis, and the places of their parents in the generation before."""
+    found, above = [], [0]
+    while below := [joint for joint in range(1, NUM_BODY_JOINTS) if int(PARENTS[joint]) in above]:
+        found.append((below, [above.index(int(PARENTS[joint])) for joint in below]))
+        above = below
+    return found
+
+
+_GENERATIONS = _generations()
+_IN_ORDER = np.argsort([0, *(joint for joints, _ in _GENERATIONS for joint in joints)]).tolist()
+
+
 def chain_positions(pelvis: Tensor, jr: Tensor) -> Tensor:
     """Forward kinematics of parent-local rotations.
 
@@ -66,14 +79,19 @@ def chain_positions(pelvis: Tensor, jr: Tensor) -> Tensor:
     Returns:
         [..., 22, 3] metres relative to the pelvis.
     """
-    local = matrices_from_sixd(jr.unflatten(-1, (NUM_BODY_JOINTS - 1, 6)))
-    rotations = [pelvis]
-    positions = [torch.zeros_like(pelvis[..., 0])]
-    for joint in range(1, NUM_BODY_JOINTS):
-        parent = int(PARENTS[joint])
-        positions.append(positions[parent] + rotations[parent] @ _OFFSETS[joint])
-        rotations.append(rotations[parent] @ local[..., joint - 1, :, :])
-    return torch.stack(positions, dim=-2)
+    local = matrices_from_sixd(jr.unflatten(-1, (NUM_BODY_JOINTS - 1, 6))).movedim((-2, -1), (0, 1))
+    # Rows and columns of the matrices come first: sums over them are then sums of long vectors, which is far faster.
+    rotation, position = pelvis[..., None, :, :].movedim((-2, -1), (0, 1)), torch.zeros_like(pelvis[None, ..., :1, 0])
+    position = position.expand(3, *position.shape[1:])
+    positions = [position]
+    for joints, parents in _GENERATIONS:
+        above = rotation[..., parents]
+        offset = _OFFSETS[joints].T.reshape(3, *[1] * (jr.dim() - 1), len(joints))
+        position = position[..., parents] + (above * offset).sum(1)
+        turn = local[..., [joint - 1 for joint in joints]]
+        rotation = (above[:, :, None] * turn[None]).sum(1)
+        positions.append(position)
+    return torch.cat(positions, dim=-1)[..., _IN_ORDER].movedim(0, -1)
 
 
 def world_joints(root: Tensor, joints: Tensor) -> Tensor:

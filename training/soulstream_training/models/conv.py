@@ -20,6 +20,18 @@ State = Tensor
 """The inputs a convolution has to remember: [B, C, (kernel - 1) * dilation + 1 - stride] float32; zeros at first."""
 
 
+Keep = int | Tensor | None
+"""The state that is returned is the one after so many steps: a number, [1] int64 where a graph is told at run time, or
+``None`` for all steps."""
+
+
+def after(padded: Tensor, keep: Keep, steps: int, memory: int, axis: int) -> Tensor:
+    """What a layer remembers: ``memory`` steps of [its memory, then ``steps`` new ones], up to ``keep`` new ones."""
+    if isinstance(keep, Tensor):
+        return padded.index_select(axis, keep + torch.arange(memory, device=padded.device))
+    return padded.narrow(axis, steps if keep is None else keep, memory)
+
+
 class Pointwise(nn.Linear):
     """The same linear map at every step: [B, C, T] -> [B, out, T]."""
 
@@ -71,13 +83,13 @@ class Conv1d(nn.Module):
         self._check_causal()
         return self.taps.weight.new_zeros(batch, self.in_channels, self.memory)
 
-    def forward(self, x: Tensor, state: State | None = None, keep: int | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, keep: Keep = None) -> tuple[Tensor, State]:
         """Filter a piece of the stream.
 
         Args:
             x: [B, C, T] the next T steps, a multiple of ``stride`` and at least 1.
             state: What the previous call returned; ``None`` starts from zeros.
-            keep: The returned state is that after so many steps; ``None``: after all of them.
+            keep: The returned state is that after so many steps.
 
         Returns:
             Output [B, out_channels, T / stride] and the state for the next call. Pieces give what the whole gives.
@@ -97,8 +109,7 @@ class Conv1d(nn.Module):
             padded = F.pad(x, (self.memory - ahead, ahead))
         starts = [tap * self.dilation for tap in range(self.kernel)]
         shifted = [padded[:, :, start : start + steps : self.stride] for start in starts]
-        kept = steps if keep is None else keep
-        remembered = padded[:, :, kept : kept + self.memory] if self.causal else padded[:, :, :0]
+        remembered = after(padded, keep, steps, self.memory, axis=2) if self.causal else padded[:, :, :0]
         return self.taps(torch.cat(shifted, dim=1)), remembered
 
     def _check_causal(self) -> None:
@@ -111,10 +122,10 @@ class Flow:
 
     Args:
         states: One per layer; ``None`` starts all of them from zeros.
-        keep: The new states are those after so many tokens; ``None``: after all of them.
+        keep: The new states are those after so many tokens.
     """
 
-    def __init__(self, states: Sequence[State] | None, keep: int | None = None) -> None:
+    def __init__(self, states: Sequence[State] | None, keep: Keep = None) -> None:
         self._states: Iterator[State | None] = repeat(None) if states is None else iter(states)
         self._keep = keep
         self.new: list[State] = []
@@ -146,7 +157,7 @@ class ResidualBlock(nn.Module):
         """Zeros (see ``Conv1d.initial_state``)."""
         return self.conv.initial_state(batch)
 
-    def forward(self, x: Tensor, state: State | None = None, keep: int | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, keep: Keep = None) -> tuple[Tensor, State]:
         """[B, width, T] and state in, the same shapes out (see ``Conv1d.forward``)."""
         hidden, state = self.conv(F.relu(x), state, keep)
         return x + self.dropout(self.mix(F.relu(hidden))), state
@@ -170,9 +181,7 @@ class ResidualStack(nn.Module):
         """Zeros for every block."""
         return [block.initial_state(batch) for block in self.blocks]  # type: ignore[operator]
 
-    def forward(
-        self, x: Tensor, states: list[State] | None = None, keep: int | None = None
-    ) -> tuple[Tensor, list[State]]:
+    def forward(self, x: Tensor, states: list[State] | None = None, keep: Keep = None) -> tuple[Tensor, list[State]]:
         """[B, width, T] in and out; the states (after ``keep`` steps) travel beside it."""
         flow = Flow(states, keep)
         for block in self.blocks:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv import Conv1d, Flow, ResidualStack, State
+from .conv import Conv1d, Flow, Keep, ResidualStack, State
 from .hrvq_config import FRAMES_PER_TOKEN, HrvqConfig
 from .smoothers import make_smoother
 
@@ -76,7 +76,7 @@ class ConvDecoder(nn.Module):
         return [*states, *(layer.initial_state(batch) for layer in (self.widen, self.out, self.smoother))]
 
     def forward(
-        self, latents: Tensor, states: list[State] | None = None, keep: int | None = None
+        self, latents: Tensor, states: list[State] | None = None, keep: Keep = None
     ) -> tuple[Tensor, list[State]]:
         """One forward for training (``states`` None) and streaming (states in, states after ``keep`` tokens out)."""
         flow = Flow(states, keep)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv import State
+from .conv import Keep, State, after
 from .hrvq_config import FRAMES_PER_TOKEN, SmootherKind
 
 SMOOTHER_TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -46,7 +46,7 @@ class Smoother(nn.Module):
         """No motion before the start: [batch, memory, D] zeros."""
         return self.taps.new_zeros(batch, self.memory, self.channels)
 
-    def forward(self, x: Tensor, state: State | None = None, keep: int | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, keep: Keep = None) -> tuple[Tensor, State]:
         """[B, T, D] -> [B, T, D] delayed; state [B, memory, D] holds the last raw frames (of the first ``keep``)."""
         padded, state = _with_past(x, state, self.memory, keep)
         steps = x.shape[1]
@@ -79,7 +79,7 @@ class LearnedSmoother(nn.Module):
         """No motion before the start: [batch, memory, D] zeros."""
         return self.taps.new_zeros(batch, self.memory, self.channels)
 
-    def forward(self, x: Tensor, state: State | None = None, keep: int | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, keep: Keep = None) -> tuple[Tensor, State]:
         """As ``Smoother.forward``; T must be a multiple of 4."""
         padded, state = _with_past(x, state, self.memory, keep)
         batch, steps, channels = x.shape
@@ -96,10 +96,9 @@ def make_smoother(kind: SmootherKind, channels: int) -> Smoother | LearnedSmooth
     return Smoother(channels, SMOOTHER_TAPS if kind == "binomial" else (1.0, *(0.0,) * LOOK_AHEAD))
 
 
-def _with_past(x: Tensor, state: State | None, memory: int, keep: int | None) -> tuple[Tensor, State]:
+def _with_past(x: Tensor, state: State | None, memory: int, keep: Keep) -> tuple[Tensor, State]:
     """The last frames and x in one [B, memory + T, D], and the state after ``keep`` frames."""
     if state is None:
         state = x.new_zeros(x.shape[0], memory, x.shape[2])
     padded = torch.cat([state.to(x.dtype), x], dim=1)
-    kept = x.shape[1] if keep is None else keep
-    return padded, padded[:, kept : kept + memory]
+    return padded, after(padded, keep, x.shape[1], memory, axis=1)

@@ -61,7 +61,7 @@ def test_a_rest_at_the_seam_is_seen_with_the_pace_that_was_danced() -> None:
     stopping, going_on = np.linspace(0.3, 0.1, FRAMES), np.linspace(0.3, 1.2, FRAMES)
     arguments = (np.stack([stopping, going_on]).astype(np.float32), phase, np.full(FRAMES, BPM), SURELY)
     assert foresight.choose(*arguments) == 0
-    foresight.danced(np.linspace(1.2, 0.3, 16).astype(np.float32))
+    foresight.danced(np.linspace(1.2, 0.3, 16).astype(np.float32), 16)
     assert foresight.choose(*arguments) == 1
     foresight.reset()
     assert foresight.choose(*arguments) == 0

@@ -1,0 +1,87 @@
+"""Bundles of a named size with random weights, made once and kept in the user's cache folder.
+
+The engine has no torch, so a process of the exporter makes them; without it nothing of that size can be measured.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from soulstream_engine.bundle import MANIFEST_NAME, sha256_of
+from soulstream_engine.errors import BundleError, ConfigError
+
+_SOURCES = {"soulstream_export": "*.py", "soulstream_training": "models/*.py"}
+_NEEDED = (*_SOURCES, "torch", "onnx")
+_EXPORT = "from soulstream_export.cli import main; main()"
+_TIMEOUT_S = 900.0
+
+
+def cache_folder() -> Path:
+    """Where bundles are kept: ``soulstream/bench`` in the user's cache folder of this system."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "soulstream" / "bench"
+
+
+@cache
+def exporter_key() -> str:
+    """Twelve characters that change when the code that makes bundles does: another exporter, another bundle."""
+    texts: list[bytes] = []
+    for name, pattern in _SOURCES.items():
+        spec = importlib.util.find_spec(name)
+        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+            texts += [path.read_bytes() for path in sorted(Path(place).glob(pattern))]
+    return sha256_of(b"\0".join(texts))[:12]
+
+
+def made_bundle(size: str, planned: int = 8, commit: int = 2, *, note: Callable[[str], None] = lambda _: None) -> Path:
+    """Folder of a bundle with random weights; made on the first call.
+
+    Args:
+        size: ``toy``, ``stage`` or ``paper``.
+        planned: Tokens that a tick plans.
+        commit: Tokens that it commits.
+        note: Told before the long work of making one.
+
+    Raises:
+        ConfigError: If the exporter or torch is not installed.
+        BundleError: If the exporter fails.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            "BENCH_NEEDS_EXPORT",
+            f"Measuring the size '{size}' needs a bundle made here, and {' and '.join(missing)} is not installed.",
+            "Run pip install 'soulstream[export,train]', or name a bundle with --bundle FOLDER.",
+        )
+    folder = cache_folder() / f"{size}-{planned}-{commit}-{exporter_key()}"
+    if (folder / MANIFEST_NAME).is_file():
+        return folder
+    note(f"Making a bundle of the size '{size}' with random weights, once: {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    options = ["--random", size, "--planned", str(planned), "--commit", str(commit)]
+    command = [sys.executable, "-c", _EXPORT, "bundle", str(folder), *options]
+    done = subprocess.run(  # noqa: S603 (our own exporter)
+        command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    if done.returncode != 0:
+        raise BundleError(
+            "BENCH_EXPORT_FAILED",
+            f"The exporter ended with exit code {done.returncode}: {done.stderr.strip()[-300:]}",
+            f"Run it alone to see more: soulstream-export bundle {folder} {' '.join(options)}",
+        )
+    for older in folder.parent.glob(f"{size}-{planned}-{commit}-*"):
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
+    return folder
