@@ -58,30 +58,58 @@ def made_bundle(size: str, planned: int = 8, commit: int = 2, *, note: Callable[
         ConfigError: If the exporter or torch is not installed.
         BundleError: If the exporter fails.
     """
+    _check_exporter(f"the size '{size}'")
+    folder = cache_folder() / f"{size}-{planned}-{commit}-{exporter_key()}"
+    if not (folder / MANIFEST_NAME).is_file():
+        note(f"Making a bundle of the size '{size}' with random weights, once: {folder}")
+        options = ["--random", size, "--planned", str(planned), "--commit", str(commit)]
+        _export(["bundle", str(folder), *options])
+        for older in folder.parent.glob(f"{size}-{planned}-{commit}-*"):
+            if not older.name.startswith(folder.name):
+                shutil.rmtree(older, ignore_errors=True)
+    return folder
+
+
+def int8_bundle(source: Path, *, note: Callable[[str], None] = lambda _: None) -> Path:
+    """Folder of the same model in int8; made on the first call.
+
+    Args:
+        source: Folder of a bundle.
+        note: Told before the long work of making one.
+
+    Raises:
+        ConfigError: If the exporter or torch is not installed.
+        BundleError: If the exporter fails.
+    """
+    _check_exporter("in int8")
+    key = sha256_of((source / MANIFEST_NAME).read_bytes())[:12]
+    beside = source.parent == cache_folder()
+    folder = source.with_name(f"{source.name}-int8") if beside else cache_folder() / f"int8-{key}-{exporter_key()}"
+    if not (folder / MANIFEST_NAME).is_file():
+        note(f"Quantising the bundle to int8, once: {folder}")
+        _export(["quantise", str(source), str(folder), "--to", "int8-dynamic"])
+    return folder
+
+
+def _check_exporter(what: str) -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             "BENCH_NEEDS_EXPORT",
-            f"Measuring the size '{size}' needs a bundle made here, and {' and '.join(missing)} is not installed.",
+            f"Measuring {what} needs a bundle made here, and {' and '.join(missing)} is not installed.",
             "Run pip install 'soulstream[export,train]', or name a bundle with --bundle FOLDER.",
         )
-    folder = cache_folder() / f"{size}-{planned}-{commit}-{exporter_key()}"
-    if (folder / MANIFEST_NAME).is_file():
-        return folder
-    note(f"Making a bundle of the size '{size}' with random weights, once: {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    options = ["--random", size, "--planned", str(planned), "--commit", str(commit)]
-    command = [sys.executable, "-c", _EXPORT, "bundle", str(folder), *options]
+
+
+def _export(arguments: list[str]) -> None:
+    """Runs ``soulstream-export`` in a process of its own."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
     done = subprocess.run(  # noqa: S603 (our own exporter)
-        command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        [sys.executable, "-c", _EXPORT, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
     if done.returncode != 0:
         raise BundleError(
             "BENCH_EXPORT_FAILED",
             f"The exporter ended with exit code {done.returncode}: {done.stderr.strip()[-300:]}",
-            f"Run it alone to see more: soulstream-export bundle {folder} {' '.join(options)}",
+            f"Run it alone to see more: soulstream-export {' '.join(arguments)}",
         )
-    for older in folder.parent.glob(f"{size}-{planned}-{commit}-*"):
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
-    return folder

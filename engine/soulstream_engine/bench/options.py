@@ -20,8 +20,9 @@ MAX_DANCERS = 64
 class BenchOptions:
     """What was asked for.
 
-    ``bundle`` in place of the preset's; ``num_ticks`` or ``seconds`` of music are measured (both ``None``: as many as
-    belong to the amount); ``tick_tokens`` measures click to packet also with ticks of so many tokens.
+    ``bundle`` in place of the preset's, quantised if ``is_int8``; ``num_ticks`` or ``seconds`` of music are measured
+    (both ``None``: as many as belong to the amount); ``tick_tokens`` measures click to packet also with ticks of so many
+    tokens.
 
     Raises:
         ConfigError: If two things do not go together or a number is out of range.
@@ -35,6 +36,7 @@ class BenchOptions:
     seconds: float | None = None
     tick_tokens: int | None = None
     seed: int = 0
+    is_int8: bool = False
     is_quick: bool = False
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from soulstream_engine.backends.base import Backend
 from soulstream_engine.bench.lockstep import tick_budget_ms
-from soulstream_engine.bench.made_bundles import made_bundle
+from soulstream_engine.bench.made_bundles import int8_bundle, made_bundle
 from soulstream_engine.bench.matrix_limit import mask_step_rate
 from soulstream_engine.bench.spread import percentile, spread
 from soulstream_engine.bench.step_driver import Load, measure_load
@@ -39,6 +39,7 @@ def measure_paper_loads(
     num_ticks: int,
     limit_s: float,
     size: str = "paper",
+    is_int8: bool = False,
     note: Callable[[str], None] = lambda _: None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def measure_paper_loads(
         num_ticks: Ticks of each.
         limit_s: Stop a load after this many seconds.
         size: Size of the bundles.
+        is_int8: Whether they are quantised.
         note: Told before a bundle is made.
         progress: Told the share done, 0..1.
 
@@ -61,7 +63,8 @@ def measure_paper_loads(
     """
     found: dict[str, Any] = {}
     for number, (name, (planned, commit, load)) in enumerate(LOADS.items()):
-        bundle = load_bundle(made_bundle(size, planned, commit, note=note))
+        folder = made_bundle(size, planned, commit, note=note)
+        bundle = load_bundle(int8_bundle(folder, note=note) if is_int8 else folder)
         passes = min(load.residual_passes, bundle.manifest.tokenizer.levels - 1)
         load = Load(load.iterations, passes)
 
@@ -87,8 +90,14 @@ def measure_paper_loads(
 
 
 def wide_mask_rate(
-    backend: Backend, *, repeats: int, size: str = "paper", note: Callable[[str], None] = lambda _: None
+    backend: Backend,
+    *,
+    repeats: int,
+    size: str = "paper",
+    is_int8: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """``matrix_limit.mask_step_rate`` of the bundle with ``WIDE_MASK`` tokens."""
-    bundle = load_bundle(made_bundle(size, *WIDE_MASK, note=note))
+    folder = made_bundle(size, *WIDE_MASK, note=note)
+    bundle = load_bundle(int8_bundle(folder, note=note) if is_int8 else folder)
     return mask_step_rate(bundle, backend, repeats=repeats)

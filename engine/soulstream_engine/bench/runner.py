@@ -13,7 +13,7 @@ from soulstream_engine.bench.clicks import GAP_S, click_track
 from soulstream_engine.bench.fresh_process import measure_memory, measure_start
 from soulstream_engine.bench.lockstep import measure_ticks, tick_budget_ms
 from soulstream_engine.bench.machine import machine_facts, machine_line
-from soulstream_engine.bench.made_bundles import made_bundle
+from soulstream_engine.bench.made_bundles import int8_bundle, made_bundle
 from soulstream_engine.bench.matrix_limit import mask_step_rate, matrix_limit_gflops
 from soulstream_engine.bench.options import QUICK, WHOLE, Amount, BenchOptions
 from soulstream_engine.bench.paper_loads import measure_paper_loads, wide_mask_rate
@@ -21,7 +21,7 @@ from soulstream_engine.bench.receiver import PacketReceiver
 from soulstream_engine.bench.stages import stage_numbers
 from soulstream_engine.bench.troupe import measure_troupe, troupe_numbers
 from soulstream_engine.bench.under_load import measure_busy_ticks, measure_pacer, rates_left_out
-from soulstream_engine.bundle import MANIFEST_NAME, Bundle, load_bundle, sha256_of
+from soulstream_engine.bundle import MANIFEST_NAME, Bundle, default_bundle_path, load_bundle, sha256_of
 from soulstream_engine.frames import F32
 from soulstream_engine.osc.sender import VmcSender
 from soulstream_engine.runtime.network import window_shape
@@ -65,6 +65,8 @@ def run_bench(options: BenchOptions, show: Show) -> dict[str, Any]:
     """
     is_paper = options.preset == "paper"
     folder = made_bundle("paper", note=show.note) if is_paper and options.bundle is None else options.bundle
+    if options.is_int8:
+        folder = int8_bundle(folder or default_bundle_path(), note=show.note)
     bundle = load_bundle(folder)
     if options.tick_tokens is not None:
         window_shape(bundle.manifest, options.tick_tokens)  # refuses a number that this bundle cannot do
@@ -219,7 +221,8 @@ class _Run:
         self._show.share(0.4)
         steps = [mask_step_rate(self._bundle, self._backend, repeats=self._amount.step_repeats)]
         if is_paper:
-            steps.append(wide_mask_rate(self._backend, repeats=self._amount.step_repeats, note=self._show.note))
+            repeats, is_int8 = self._amount.step_repeats, self._options.is_int8
+            steps.append(wide_mask_rate(self._backend, repeats=repeats, is_int8=is_int8, note=self._show.note))
         self._show.share(0.6)
         limit = max(before, matrix_limit_gflops(seconds=self._amount.matrix_s / 2.0))
         for step in steps:
@@ -236,6 +239,7 @@ class _Run:
                 self._backend,
                 num_ticks=self._amount.paper_ticks,
                 limit_s=self._amount.paper_limit_s,
+                is_int8=self._options.is_int8,
                 note=self._show.note,
                 progress=self._show.share,
             )

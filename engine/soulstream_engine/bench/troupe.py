@@ -1,9 +1,11 @@
-"""Several dancers to the same music on one core: the one place that drives them, and how many fit."""
+"""Several dancers to the same music: the one place that drives them, and how many fit on a core."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,30 +18,50 @@ from soulstream_engine.bundle import Bundle
 from soulstream_engine.clock import SAMPLE_RATE, monotonic_ns
 from soulstream_engine.frames import F32
 from soulstream_engine.runtime.dance import DanceStream
+from soulstream_engine.runtime.real_time import short_thread_switches
 
 ROOM = 0.5
 """Share of a tick's time that all dancers may take at the 99th percentile: the other half is for everything else."""
 
 
 class Troupe:
-    """Dancers with other seeds who hear the same; the compiled steps are shared.
+    """Dancers with other seeds who hear the same; what is heard and the compiled steps are shared.
 
     Args:
         bundle: Verified model.
         backend: What runs it.
         count: Dancers, 1 or more.
         seed: Of the first; the others follow.
+        threads: Threads that share the dancers.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, count: int, seed: int = 0) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, count: int, seed: int = 0, threads: int = 1) -> None:
         self._shared = TimedBackend(backend)
         self._streams = [DanceStream(bundle, seed=seed + number, backend=self._shared) for number in range(count)]
+        self._pool = ThreadPoolExecutor(threads, "dancers")
+        self._groups = [self._streams[first::threads] for first in range(threads)]
 
     def push(self, samples: F32) -> None:
         """All dancers hear samples [N] float32 at 48 kHz."""
-        for stream in self._streams:
-            stream.push(samples)
+        features = self._streams[0].features(samples)
+
+        def dance(streams: list[DanceStream]) -> None:
+            for stream in streams:
+                for feature in features:
+                    stream.hear(feature)
+
+        for _ in self._pool.map(dance, self._groups):
+            pass
         self._shared.take()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+
+def threads_for(count: int) -> int:
+    """One for each core, and no more than there are dancers."""
+    return max(1, min(count, os.cpu_count() or 1))
 
 
 def measure_troupe(
@@ -53,7 +75,7 @@ def measure_troupe(
     warm_up_s: float = WARM_UP_S,
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[float]:
-    """Milliseconds that ``count`` dancers take for each tick's worth of music, listening included.
+    """Milliseconds that ``count`` dancers take for each tick's worth of music, listening included, on all cores.
 
     Args:
         bundle: Verified model.
@@ -68,15 +90,17 @@ def measure_troupe(
     budget_ms = tick_budget_ms(bundle)
     block = round(budget_ms * SAMPLE_RATE / 1000.0)
     warm_up = round(warm_up_s * 1000.0 / budget_ms)
-    troupe = Troupe(bundle, backend, count, seed)
+    troupe = Troupe(bundle, backend, count, seed, threads_for(count))
     times_ms: list[float] = []
-    for tick in range(warm_up + num_ticks):
-        heard = np.take(samples, np.arange(tick * block, (tick + 1) * block), mode="wrap")
-        begin_ns = monotonic_ns()
-        troupe.push(heard)
-        if tick >= warm_up:
-            times_ms.append((monotonic_ns() - begin_ns) / 1e6)
-        progress((tick + 1) / (warm_up + num_ticks))
+    with short_thread_switches():
+        for tick in range(warm_up + num_ticks):
+            heard = np.take(samples, np.arange(tick * block, (tick + 1) * block), mode="wrap")
+            begin_ns = monotonic_ns()
+            troupe.push(heard)
+            if tick >= warm_up:
+                times_ms.append((monotonic_ns() - begin_ns) / 1e6)
+            progress((tick + 1) / (warm_up + num_ticks))
+    troupe.close()
     return times_ms
 
 
@@ -93,13 +117,14 @@ def dancers_that_fit(tick_ms_p99: float, count: int, budget_ms: float) -> int:
 
 def troupe_numbers(times_ms: list[float], count: int, budget_ms: float) -> dict[str, Any]:
     """``dancers_per_core`` (estimated from the cost of each of these dancers) and what was measured of them."""
-    found = spread(times_ms)
+    found, threads = spread(times_ms), threads_for(count)
     fits = dancers_that_fit(found["p99"], count, budget_ms)
     return {
-        "dancers_per_core": fits,
+        "dancers_per_core": fits // threads,
         "dancers_per_core_is_estimated": fits != count,
         "dancers": {
             "measured": count,
+            "threads": threads,
             "tick_ms": found,
             "budget_share_p99": round(found["p99"] / budget_ms, 4),
             "fit": found["p99"] <= ROOM * budget_ms,

@@ -39,6 +39,9 @@ def bench(
     tick_tokens: Annotated[
         int | None, typer.Option(min=1, help="Measure click to packet also with ticks of so many tokens.")
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Measure the model quantised (made once; needs soulstream[export]).")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A look at everything within 20 seconds.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the dance and of the clicks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
@@ -52,6 +55,8 @@ def bench(
       soulstream bench --quick
       soulstream bench --json > before.json
       soulstream bench --tick-tokens 1
+      soulstream bench --dancers 8
+      soulstream bench --preset paper --int8
       soulstream bench --preset paper --backend openvino
       soulstream bench compare before.json after.json
 
@@ -71,6 +76,7 @@ def bench(
         seconds=seconds,
         tick_tokens=tick_tokens,
         seed=seed,
+        is_int8=int8,
         is_quick=quick,
     )
     result = _measure(options)
