@@ -12,7 +12,12 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORT = re.compile(r"(?:^|[\"';]|\\n)\s*(?:from|import)\s+(\w+)", re.MULTILINE)  # also in code that tests pass on
-EXTRAS = {"engine": (), "export": ("export", "train"), "training": ("train",), "tests": ("export", "train", "dev")}
+EXTRAS = {
+    "engine": ("openvino", "rtx", "tensorrt"),  # each in its own backend, which says what to install where it lacks
+    "export": ("export", "train"),
+    "training": ("train",),
+    "tests": ("export", "train", "dev", "rtx"),
+}
 
 
 def declared(extras: tuple[str, ...]) -> set[str]:

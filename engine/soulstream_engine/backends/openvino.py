@@ -6,6 +6,7 @@ for the reasons given in ``onnx_runtime``. Source: ours, measured; OpenVINO docu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,10 @@ from soulstream_engine.manifest import DTypeName, StepSpec, TensorSpec
 
 Precision = Literal["f32", "bf16"]
 """What is computed in: float32, or bfloat16 (8 bits of mantissa) where the CPU has it."""
+
+_CONVERTER = "openvino.tools.ovc"
+"""Converts models, which is not needed here, and brings telemetry, which is not wanted. The package is made to do without
+it: its import of it may fail."""
 
 
 class OpenVinoStep:
@@ -69,6 +74,7 @@ class OpenVinoBackend:
     """
 
     def __init__(self, threads: int = 1, precision: Precision = "f32") -> None:
+        sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]  # the package then does without it
         try:
             import openvino
         except ImportError as error:

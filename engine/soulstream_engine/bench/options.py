@@ -21,8 +21,8 @@ class BenchOptions:
     """What was asked for.
 
     ``bundle`` in place of the preset's, quantised if ``is_int8``; ``num_ticks`` or ``seconds`` of music are measured
-    (both ``None``: as many as belong to the amount); ``tick_tokens`` measures click to packet also with ticks of so many
-    tokens.
+    (both ``None``: as many as belong to the amount); ``tick_tokens`` measures click to packet also with ticks of so
+    many tokens.
 
     Raises:
         ConfigError: If two things do not go together or a number is out of range.

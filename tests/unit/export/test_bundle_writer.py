@@ -38,7 +38,7 @@ def test_manifest_says_what_the_networks_are(tmp_path_factory: pytest.TempPathFa
     assert manifest.step("mask").file == manifest.step("mask_one").file, "the same weights are stored once"
     assert manifest.step("mask_one").inputs[0].shape[0] == 1
     decoder = manifest.step("decoder")
-    assert len(decoder.states) == len(decoder.inputs) - 1 == len(decoder.outputs) - 2
+    assert len(decoder.states) == len(decoder.inputs) - 2 == len(decoder.outputs) - 2
     assert (window_shape(manifest).candidates, window_shape(manifest).halves) == (CANDIDATES, made.halves)
     without_guidance = BundleFacts("toy", "x", (), SAMPLER | {"guidance": 1.0, "residual_guidance": 1.0})
     assert without_guidance.halves == 1, "scores that nobody uses are computed"

@@ -22,6 +22,10 @@ SIGMA_S = 0.05
 F1_TOLERANCE_S = 0.07
 """A beat this close counts as met. Source: the usual beat-tracking tolerance."""
 
+EARLIEST_S, LATEST_S = 0.125, 0.045
+"""How far motion may be before and behind its sound unnoticed. Source: ITU-R BT.1359-1 (a picture 45 ms late, 125 ms
+early)."""
+
 NUM_SHIFTS = 100
 """Random time shifts of the significance test. Source: ours."""
 
@@ -33,7 +37,8 @@ class BeatScore:
     ``bas`` and ``reverse`` 0..1; ``shift_p`` in 1/101..1; ``f1`` 0..1; ``density`` motion beats per music beat;
     ``is_off_beat`` tells which grid won; ``median_offset_ms`` is the median distance of motion beats to the nearest
     half beat (positive: the dance is late); ``best_offset_ms`` is the lateness of the whole dance: moved earlier by
-    this, it would score best.
+    this, it would score best. ``in_sync`` is the share of music beats that a motion beat of their own meets within what
+    nobody notices (``EARLIEST_S``, ``LATEST_S``), ``in_sync_shifted`` the same of the dance moved in time, on average.
     """
 
     bas: float
@@ -44,6 +49,8 @@ class BeatScore:
     is_off_beat: bool
     median_offset_ms: float
     best_offset_ms: float
+    in_sync: float
+    in_sync_shifted: float
 
 
 def nearest_distance(times_s: NDArray[np.floating], others_s: NDArray[np.floating]) -> F64:
@@ -99,16 +106,38 @@ def beat_f1(
     """
     if len(music_s) == 0 or len(motion_s) == 0:
         return 0.0
+    return 2.0 * _num_pairs(music_s, motion_s, tolerance_s, tolerance_s) / (len(music_s) + len(motion_s))
+
+
+def in_sync_share(music_s: NDArray[np.floating], motion_s: NDArray[np.floating]) -> float:
+    """Share of music beats that a motion beat of their own meets unnoticeably early or late.
+
+    Args:
+        music_s: [B] seconds, increasing.
+        motion_s: [K] seconds, increasing.
+
+    Returns:
+        0..1; 0 when either side is empty.
+    """
+    if len(music_s) == 0:
+        return 0.0
+    return _num_pairs(music_s, motion_s, EARLIEST_S, LATEST_S) / len(music_s)
+
+
+def _num_pairs(
+    music_s: NDArray[np.floating], motion_s: NDArray[np.floating], earliest_s: float, latest_s: float
+) -> int:
+    """Most pairs of a music beat and a motion beat, each used once, with the motion no earlier or later than that."""
     pairs, i, k = 0, 0, 0
     while i < len(music_s) and k < len(motion_s):
         difference = motion_s[k] - music_s[i]
-        if abs(difference) <= tolerance_s:
+        if -earliest_s <= difference <= latest_s:
             pairs, i, k = pairs + 1, i + 1, k + 1
         elif difference < 0:
             k += 1
         else:
             i += 1
-    return 2.0 * pairs / (len(music_s) + len(motion_s))
+    return pairs
 
 
 def off_beats(music_s: NDArray[np.floating], duration_s: float) -> F64:
@@ -170,7 +199,12 @@ def score_beats(
 
     bas, winner = better(0.0)
     shifts = np.random.default_rng(seed).uniform(0.0, duration_s, num_shifts)
-    at_least = sum(better(float(shift))[0] >= bas for shift in shifts)
+    shifted = [better(float(shift)) for shift in shifts]
+    at_least = sum(score >= bas for score, _ in shifted)
+    met = [
+        in_sync_share(grids[grid], np.sort((motion + shift) % duration_s))
+        for shift, (_, grid) in zip(shifts, shifted, strict=True)
+    ]
     grid = grids[winner]
     half_s = float(np.median(np.diff(music))) / 2.0
     return BeatScore(
@@ -182,6 +216,8 @@ def score_beats(
         is_off_beat=bool(winner),
         median_offset_ms=1000.0 * median_offset(music, motion, half_s),
         best_offset_ms=1000.0 * _best_offset(better, half_s),
+        in_sync=in_sync_share(grid, motion),
+        in_sync_shifted=float(np.mean(met)),
     )
 
 

@@ -108,6 +108,8 @@ def _numbers(take: DanceTake, beats_s: F64, mmr: Mmr | None) -> dict[str, float 
         "beats_per_beat": time.density,
         "shift_p": time.shift_p,
         "offset_ms": time.median_offset_ms,
+        "in_sync": time.in_sync,
+        "in_sync_shifted": time.in_sync_shifted,
         "tempo_error": time.tempo_error,
         "pfc": body.pfc,
         "foot_slide": body.foot_slide_m_s,

@@ -55,6 +55,8 @@ METRICS = {
     "shift_p": Metric("Shift p", _TIME, "less", "share of random shifts in time that fit the beats as well"),
     "beats_per_beat": Metric("Rests a beat", _TIME, "real", "rests for each beat of the music"),
     "offset_ms": Metric("Lateness, ms", _TIME, "zero", "median, against the nearest half beat"),
+    "in_sync": Metric("In sync", _TIME, "more", "share of beats with a rest of their own 125 ms early to 45 ms late"),
+    "in_sync_shifted": Metric("In sync, shifted", _TIME, "real", "the same of the dance moved in time: by chance"),
     "tempo_error": Metric("Tempo error", _TIME, "less", "of the motion's own tempo, octaves apart; by chance 0.2"),
     "fid_k": Metric("FID kinetic", _SPACE, "less", "Fréchet distance to real dances by speed and effort"),
     "fid_g": Metric("FID geometric", _SPACE, "less", "the same by poses"),

@@ -54,7 +54,7 @@ class TempoFollowing:
 
 @dataclass(frozen=True, slots=True)
 class TimingRow:
-    """Numbers of one dance on one song, the first six as in ``bas.BeatScore``; ``None`` where the motion has no tempo.
+    """Numbers of one dance on one song, the first eight as in ``bas.BeatScore``; ``None`` where it has no tempo.
 
     Attributes:
         bas: Beat alignment over the beats of the music.
@@ -63,6 +63,8 @@ class TimingRow:
         density: Motion beats per music beat.
         shift_p: Share of 100 random shifts that do as well.
         median_offset_ms: Median lateness against the half-beat grid.
+        in_sync: Share of beats that are met within what nobody notices.
+        in_sync_shifted: The same of the dance moved in time.
         motion_bpm: Of ``TempoFollowing``.
         tempo_error: Its ``ratio_error``.
         tempo_strength: Its ``strength``.
@@ -74,6 +76,8 @@ class TimingRow:
     density: float
     shift_p: float
     median_offset_ms: float
+    in_sync: float
+    in_sync_shifted: float
     motion_bpm: float | None
     tempo_error: float | None
     tempo_strength: float | None
@@ -103,6 +107,8 @@ def timing_row(take: DanceTake, beats_s: NDArray[np.floating], *, seed: int = 0)
         density=score.density,
         shift_p=score.shift_p,
         median_offset_ms=score.median_offset_ms,
+        in_sync=score.in_sync,
+        in_sync_shifted=score.in_sync_shifted,
         motion_bpm=tempo.motion_bpm if tempo else None,
         tempo_error=tempo.ratio_error if tempo else None,
         tempo_strength=tempo.strength if tempo else None,

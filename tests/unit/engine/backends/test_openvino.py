@@ -96,3 +96,13 @@ def test_a_damaged_graph_and_an_unknown_precision_are_our_errors(backend: Backen
     with pytest.raises(BackendError, match="'f16' is not known"):
         OpenVinoBackend(precision="f16")  # type: ignore[arg-type]
     assert " f32 cpu x1" in backend.name
+
+
+def test_no_telemetry_is_loaded() -> None:
+    """SECURITY.md promises none; the package brings some with its converter."""
+    code = (
+        "import sys; from soulstream_engine.backends import open_backend; open_backend('openvino');"
+        "print([name for name in sys.modules if 'telemetry' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

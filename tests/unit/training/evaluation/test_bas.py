@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from soulstream_training.data.kinematic_beats import kinematic_beats
-from soulstream_training.evaluation.bas import beat_alignment, beat_f1, median_offset, off_beats, score_beats
+from soulstream_training.evaluation.bas import (
+    beat_alignment,
+    beat_f1,
+    in_sync_share,
+    median_offset,
+    off_beats,
+    score_beats,
+)
 
 DURATION_S = 60.0
 BEATS_S = np.arange(0.0, DURATION_S, 60.0 / 124)
@@ -82,3 +89,15 @@ def test_alignment_and_f1_at_their_limits() -> None:
 def test_too_few_reference_beats_are_refused() -> None:
     with pytest.raises(ValueError, match="1 reference beats within"):
         score_beats(np.array([1.0]), BEATS_S, DURATION_S)
+
+
+def test_a_dance_is_in_sync_a_little_early_or_late_and_each_beat_needs_a_rest_of_its_own() -> None:
+    """ITU-R BT.1359: a picture up to 125 ms early or 45 ms late goes unnoticed."""
+    for late_s, share in ((-0.12, 1.0), (0.04, 1.0), (-0.13, 0.0), (0.05, 0.0)):
+        assert in_sync_share(BEATS_S, BEATS_S + late_s) == share
+    assert in_sync_share(np.array([1.0, 2.0, 3.0]), np.array([0.95, 1.0, 2.0])) == pytest.approx(2 / 3)
+    assert in_sync_share(np.array([1.0, 1.1]), np.array([1.0])) == 0.5
+    assert in_sync_share(BEATS_S, np.zeros(0)) == 0.0
+    score = score_beats(BEATS_S, BEATS_S - 0.03, float(BEATS_S[-1]) + 0.5)
+    assert score.in_sync > 0.95
+    assert 0.1 < score.in_sync_shifted < 0.9
