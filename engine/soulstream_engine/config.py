@@ -53,7 +53,7 @@ class OscConfig(_Section):
     """Where the dance goes (``targets``, written like ``vmc://127.0.0.1:39539``) and how often (``fps``)."""
 
     targets: tuple[str, ...] = ("vmc://127.0.0.1:39539",)
-    fps: Annotated[Literal[30, 60], BeforeValidator(_number)] = 30
+    fps: Annotated[Literal[30, 60, 120], BeforeValidator(_number)] = 30
 
 
 class PreviewConfig(_Section):

@@ -100,7 +100,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
         (["--audio", "mic:No Such Device"], 5, ["device"]),
         (["--audio", ""], 2, ["audio"]),
         (["--audio", "-", "--pipe-format", "mp3"], 2, ["mp3", "s16le"]),
-        (["--fps", "25"], 2, ["30 or 60", "25"]),
+        (["--fps", "25"], 2, ["30, 60 or 120", "25"]),
         (["--seconds", "-1"], 2, ["greater than 0", "-1"]),
         (["--seed", "-1"], 2, ["seed", "-1"]),
         (["--audio-offset", "5000"], 2, ["2000", "5000"]),

@@ -21,8 +21,8 @@ Precision = Literal["f32", "bf16"]
 """What is computed in: float32, or bfloat16 (8 bits of mantissa) where the CPU has it."""
 
 _CONVERTER = "openvino.tools.ovc"
-"""Converts models, which is not needed here, and brings telemetry, which is not wanted. The package is made to do without
-it: its import of it may fail."""
+"""Converts models, which is not needed here, and brings telemetry, which is not wanted. The package is made to do
+without it: its import of it may fail."""
 
 
 class OpenVinoStep:

@@ -115,8 +115,6 @@ def _steadiness(result: dict[str, Any]) -> Table:
     for run in result["pacer"]:
         label = f"pacer late, {run['fps']} a second{', busy' if run['is_busy'] else ''}"
         rows.append((label, run["late_ms_p50"], run["late_ms_p99"], None, run["dropped"]))
-    left_out = result["output_rates_left_out"]
-    rows += [(f"{fps} a second: not sent by this engine", None, None, None, None) for fps in left_out]
     return _table("Steadiness, ms", ("measure", "p50", "p99", "p99 / p50", "dropped"), rows)
 
 

@@ -20,7 +20,7 @@ from soulstream_engine.bench.paper_loads import measure_paper_loads, wide_mask_r
 from soulstream_engine.bench.receiver import PacketReceiver
 from soulstream_engine.bench.stages import stage_numbers
 from soulstream_engine.bench.troupe import measure_troupe, troupe_numbers
-from soulstream_engine.bench.under_load import measure_busy_ticks, measure_pacer, rates_left_out
+from soulstream_engine.bench.under_load import measure_busy_ticks, measure_pacer
 from soulstream_engine.bundle import MANIFEST_NAME, Bundle, default_bundle_path, load_bundle, sha256_of
 from soulstream_engine.frames import F32
 from soulstream_engine.osc.sender import VmcSender
@@ -202,7 +202,7 @@ class _Run:
             seed=self._options.seed,
             progress=self._show.share,
         )
-        return {"busy": busy, "pacer": pacer, "output_rates_left_out": rates_left_out()}
+        return {"busy": busy, "pacer": pacer}
 
     def fresh_processes(self, is_large: bool) -> dict[str, Any]:
         """Start-up and memory."""

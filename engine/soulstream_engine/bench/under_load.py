@@ -20,9 +20,6 @@ from soulstream_engine.frames import F32
 from soulstream_engine.runtime.dance import DanceStream
 from soulstream_engine.runtime.frame_pacer import OUTPUT_RATES
 
-WANTED_RATES = (30, 60, 120)
-"""Output rates that are measured where the engine sends them, frames a second."""
-
 
 def measure_busy_ticks(
     bundle: Bundle,
@@ -51,7 +48,7 @@ def measure_pacer(
     backend: Backend,
     *,
     seconds: float,
-    rates: tuple[int, ...] = WANTED_RATES,
+    rates: tuple[int, ...] = OUTPUT_RATES,
     seed: int = 0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
@@ -61,7 +58,7 @@ def measure_pacer(
         bundle: Verified model.
         backend: What runs it.
         seconds: Length of each run.
-        rates: Frames a second; those that the engine does not send are left out.
+        rates: Frames a second.
         seed: Of the dance.
         progress: Told the share done, 0..1.
 
@@ -70,7 +67,7 @@ def measure_pacer(
         held`` (counts) and, where a tick ran, ``tick_ms`` and ``p99_over_p50`` of the live ticks.
     """
     shared = TimedBackend(backend)
-    runs = [(fps, is_busy) for fps in rates if fps in OUTPUT_RATES for is_busy in (False, True)]
+    runs = [(fps, is_busy) for fps in rates for is_busy in (False, True)]
     found: list[dict[str, Any]] = []
     for fps, is_busy in runs:
         stream = DanceStream(bundle, seed=seed, backend=shared)
@@ -86,11 +83,6 @@ def measure_pacer(
         entry: dict[str, Any] = {"fps": fps, "is_busy": is_busy} | {name: run.summary[name] for name in names}
         found.append(entry | (_ticks(list(stream.tick_ms)) if stream.tick_ms else {}))
     return found
-
-
-def rates_left_out(rates: tuple[int, ...] = WANTED_RATES) -> list[int]:
-    """Rates that were wanted and that this engine does not send."""
-    return [fps for fps in rates if fps not in OUTPUT_RATES]
 
 
 def _ticks(times_ms: list[float]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Osc = Annotated[
     list[str] | None,
     typer.Option(metavar="vmc://HOST:PORT", help="Receiver; repeat for more.", show_default="vmc://127.0.0.1:39539"),
 ]
-Fps = Annotated[int | None, typer.Option(metavar="30|60", help="Frames a second that are sent.", show_default="30")]
+Fps = Annotated[int | None, typer.Option(metavar="30|60|120", help="Frames a second that are sent.", show_default="30")]
 Seed = Annotated[int | None, typer.Option(help="Another seed, another dance.", show_default="0")]
 Seconds = Annotated[float | None, typer.Option(help="Stop after this long.", show_default="until Ctrl-C")]
 NoPreview = Annotated[bool, typer.Option("--no-preview", help="No page in the browser.")]

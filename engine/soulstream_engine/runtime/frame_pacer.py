@@ -21,7 +21,7 @@ from soulstream_engine.runtime.events import EventLog
 from soulstream_engine.runtime.frame_chooser import FrameChooser
 from soulstream_engine.stats import DurationHistogram
 
-OUTPUT_RATES = (30, 60)
+OUTPUT_RATES = (30, 60, 120)
 """Frame rates that can be sent, frames a second."""
 
 CHOOSE_AHEAD_NS = 5_000_000

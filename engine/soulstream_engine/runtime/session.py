@@ -60,7 +60,7 @@ class Session:
         source: Opened source; the session closes it.
         make_stream: Builds the dance stream; called on the inference thread while the idle dancer already shows.
         sinks: Where frames go; closed by whoever made them.
-        fps: Output frames a second, 30 or 60.
+        fps: Output frames a second, 30, 60 or 120.
         seconds: End by itself after exactly ``seconds * fps`` frames; ``None``: at the end of the source, or never.
         audio_offset_ms: Show motion later than its sound (negative: earlier), for example to match a sound system.
         use_keys: Read single keys from the terminal (``runtime.keys.KEY_HELP``).
@@ -265,7 +265,7 @@ def check_options(*, fps: int, seconds: float | None, audio_offset_ms: float) ->
         ConfigError: names the value, the limit and the option.
     """
     if fps not in OUTPUT_RATES:
-        raise ConfigError("CONFIG_FPS", f"{fps} frames a second cannot be sent.", "Use --fps 30 or --fps 60.")
+        raise ConfigError("CONFIG_FPS", f"{fps} frames a second cannot be sent.", "Use --fps 30, 60 or 120.")
     if seconds is not None and not 0.0 < seconds <= MAX_SESSION_S:
         raise ConfigError(
             "CONFIG_SECONDS",

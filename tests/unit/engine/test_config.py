@@ -57,7 +57,7 @@ def test_everything_wrong_is_listed_with_value_limit_origin_and_nearest_key(tmp_
         "preview.port: input should be greater than or equal to 1024, got '80' (from SOULSTREAM_PREVIEW__PORT)"
         in message
     )
-    assert "osc.fps: input should be 30 or 60, got 25 (from command line)" in message
+    assert "osc.fps: input should be 30, 60 or 120, got 25 (from command line)" in message
     assert "colour: unknown key" in message
     assert caught.value.exit_code == 2
 
