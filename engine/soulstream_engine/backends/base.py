@@ -7,15 +7,17 @@ between calls, so a call can be repeated, recorded and compared across backends.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soulstream_engine.errors import BackendError
-from soulstream_engine.manifest import StepSpec, TensorSpec
+from soulstream_engine.manifest import DTypeName, StepSpec, TensorSpec
 
 Arrays = dict[str, NDArray[Any]]
+
+_DTYPES = {name: np.dtype(name) for name in get_args(DTypeName)}
 
 
 class Step(Protocol):
@@ -86,7 +88,7 @@ def check_inputs(spec: StepSpec, inputs: Mapping[str, NDArray[Any]]) -> None:
         array = inputs.get(tensor.name)
         if array is None:
             raise _mismatch(spec, f"input {tensor.name!r} is missing", sorted(inputs))
-        if array.shape != tensor.shape or array.dtype.name != tensor.dtype:
+        if array.shape != tensor.shape or array.dtype != _DTYPES[tensor.dtype]:  # names of dtypes are slow to make
             raise _mismatch(
                 spec, f"input {tensor.name!r}: expected {describe(tensor)}", f"{list(array.shape)} {array.dtype.name}"
             )

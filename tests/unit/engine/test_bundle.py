@@ -71,3 +71,19 @@ def test_files_beside_the_listed_ones_are_ignored(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "toy")
     (folder / "MODEL_CARD.md").write_text("# toy\n")
     assert set(load_bundle(folder).manifest.files) == {"step.onnx", "stats.npz"}
+
+
+def test_a_graph_that_was_changed_after_the_bundle_was_opened_is_not_run(tmp_path: Path) -> None:
+    """Graphs are read when a runtime asks for them, so they are checked then."""
+    folder = write_bundle(tmp_path / "toy")
+    bundle = load_bundle(folder)
+    path = folder / "step.onnx"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(BundleError, match="was changed"):
+        bundle.graphs["step"]
+    path.unlink()
+    with pytest.raises(BundleError, match="lacks its file"):
+        bundle.graphs["step"]
+    assert list(bundle.graphs) == ["step"]
