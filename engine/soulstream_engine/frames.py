@@ -95,7 +95,10 @@ class PoseFrame:
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """What the operator sees; published a few times a second."""
+    """What the operator sees; published a few times a second.
+
+    ``backend`` is the name of what computes the dance now; empty until the model is loaded.
+    """
 
     frames_sent: int
     dropped: int
@@ -111,3 +114,4 @@ class StatusSnapshot:
     is_silent: bool
     state: str
     reason: str
+    backend: str = ""

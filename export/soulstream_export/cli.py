@@ -6,7 +6,7 @@ import sys
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -15,7 +15,7 @@ from soulstream_engine.errors import ConfigError, SoulstreamError
 
 if TYPE_CHECKING:
     from .bundle_writer import BundleFacts
-    from .verify import Parity
+    from .verify import Verified
 
 
 class Part(StrEnum):
@@ -41,6 +41,9 @@ class Target(StrEnum):
     FP16 = "fp16"
     FP32 = "fp32"
 
+
+EXTRA_PACKAGES = ("torch", "onnx", "onnxscript", "onnx_ir", "safetensors")
+"""What the commands import beyond the engine; the extras ``export`` and ``train`` bring it."""
 
 app = typer.Typer(
     name="soulstream-export",
@@ -154,7 +157,7 @@ def verify(
     """Prove that every backend computes what torch computes, call by call of a real dance.
 
     A dance to the built-in track is danced in torch and written down. Each backend is given the same inputs and the
-    same noise; scores, codes and motion must agree. Exit code 1 if one does not.
+    same noise; scores, codes and motion must agree. Exit code 1 if one does not, breaks off, or none could be compared.
 
     Backends: onnxruntime, openvino, openvino-bf16, tensorrt, tensorrt-fp32, tensorrt-rtx, tensorrt-rtx-fp32.
 
@@ -178,40 +181,45 @@ def verify(
     model = load_bundle(bundle)
     with console.status("Dancing in torch") as status:
         tape = reference_tape(model, None if reference is None else load_bundle(reference), ticks)
-        measured, absent = compare_all(model, tape, backend, lambda name: status.update(f"Comparing {name} with torch"))
-    _show_parity(measured)
-    for name, why in absent.items():
+        done = compare_all(model, tape, backend, lambda name: status.update(f"Comparing {name} with torch"))
+    _show_parity(done)
+    for name, why in done.absent.items():
         say(f"{name} was not compared: {why}")
-    is_ok = all(found.ok for found in measured.values())
+    for name, why in done.failed.items():
+        say(f"{name} failed: {why}", "bold red")
     if as_json:
-        exact = [found for found in measured.values() if found.arithmetic == "float32"] or list(measured.values())
+        found_all = list(done.measured.values())
+        exact = [found for found in found_all if found.arithmetic == "float32"] or found_all
+        failed = {name: {"ok": False, "error": why} for name, why in done.failed.items()}
         print_json(
             {
                 "model": model.manifest.model_id,
                 "arithmetic": model.manifest.arithmetic,
                 "ticks": tape.ticks,
-                "max_abs_logit": largest([found.max_abs_logit for found in exact]),
-                "codes_equal": min(found.codes_equal for found in exact),
-                "backends": {name: found.to_json() for name, found in measured.items()},
-                "not_compared": absent,
-                "ok": is_ok,
+                "max_abs_logit": largest(found.max_abs_logit for found in exact) if exact else None,
+                "codes_equal": min((found.codes_equal for found in exact), default=None),
+                "backends": {name: found.to_json() for name, found in done.measured.items()} | failed,
+                "not_compared": done.absent,
+                "ok": done.ok,
             }
         )
-    if not is_ok:
+    if not done.ok:
         raise typer.Exit(1)
 
 
-def _show_parity(measured: dict[str, Parity]) -> None:
-    """A table with every error beside its limit."""
+def _show_parity(done: Verified) -> None:
+    """A table with every error beside its limit, and what broke off."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table("backend", "arithmetic", "error", "measured", "limit", "", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name, found in measured.items():
+    for name, found in done.measured.items():
         for number, check in enumerate(found.checks()):
             who = ("", "") if number else (name, found.arithmetic)
             verdict = "ok" if check.is_met else "[bold red]too much[/]"
             table.add_row(*who, check.what, check.measured, check.limit, verdict)
+    for name in done.failed:
+        table.add_row(name, "", "broke off", "", "", "[bold red]failed[/]")
     console.print(table)
 
 
@@ -264,9 +272,19 @@ def read_facts(path: Path) -> BundleFacts:
 
 
 def main() -> None:
-    """Entry point: a clear message and the documented exit code for every error of ours."""
+    """Entry point: a clear message and the documented exit code for every error of ours, and without the extras."""
     try:
         app()
     except SoulstreamError as error:
-        show_error(error)
-        sys.exit(error.exit_code)
+        _end_with(error)
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_PACKAGES:
+            raise
+        remedy = "Run pip install 'soulstream[export,train]'."
+        _end_with(ConfigError("EXTRA_MISSING", f"{package} cannot be imported: {error}.", remedy))
+
+
+def _end_with(error: SoulstreamError) -> NoReturn:
+    show_error(error)
+    sys.exit(error.exit_code)

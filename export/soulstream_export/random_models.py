@@ -38,7 +38,7 @@ _DRAWN_LEVELS: dict[Size, int] = {"paper": 6, "stage": 3, "toy": 3}
 
 _SAMPLERS: dict[Size, dict[str, Any]] = {
     "paper": {"iterations": 6, "guidance": 4.0, "residual_guidance": 5.0},
-    "stage": {"iterations": 4, "keep_share": 0.3},
+    "stage": {"iterations": 2, "keep_share": 0.3},
     "toy": {"iterations": 3, "guidance": 2.0, "residual_guidance": 1.5, "keep_share": 0.5},
 }
 
@@ -89,7 +89,7 @@ def random_facts(size: Size, not_generated: tuple[str, ...] | None = None) -> Bu
         model_id=f"random-{size}",
         created_from="Random weights: nothing was learned. For speed, memory and compilation only.",
         notices=(),
-        sampler={"lead_frames": 8} | _SAMPLERS[size],
+        sampler={"lead_frames": 6} | _SAMPLERS[size],
         candidates=_CANDIDATES[size],
         not_generated=not_generated,
     )

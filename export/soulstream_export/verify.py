@@ -214,9 +214,28 @@ def largest(values: Iterable[float]) -> float:
     return float(np.max(list(values)))
 
 
+class Verified(NamedTuple):
+    """What became of every backend, by name.
+
+    Attributes:
+        measured: What was compared.
+        absent: Why others were not: they cannot be opened here, or refuse the bundle.
+        failed: Why others, which took the bundle, broke off.
+    """
+
+    measured: dict[str, Parity]
+    absent: dict[str, str]
+    failed: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was compared, all of it is within its limits, and nothing broke off."""
+        return bool(self.measured) and not self.failed and all(found.ok for found in self.measured.values())
+
+
 def verify(
     bundle: Bundle, tape: Tape, names: Sequence[str], on_backend: Callable[[str], None] = lambda name: None
-) -> tuple[dict[str, Parity], dict[str, str]]:
+) -> Verified:
     """Compares backends with torch.
 
     Args:
@@ -226,24 +245,25 @@ def verify(
         on_backend: Told the name before each.
 
     Returns:
-        What was measured, and why the others do not run here, both by name.
+        What was measured, why others do not run here, and why others broke off.
 
     Raises:
-        BackendError: If a backend that was named cannot be opened, or one that can be refuses the bundle or fails.
+        BackendError: If a backend that was named cannot be opened or refuses the bundle.
     """
-    measured: dict[str, Parity] = {}
-    absent: dict[str, str] = {}
+    done = Verified({}, {}, {})
     for name in names or CANDIDATES:
         opened, arithmetic = CANDIDATES[name]
         on_backend(name)
         try:
-            backend = opened()
+            network = Network(bundle, opened())
         except BackendError as error:
             if names:
                 raise
-            absent[name] = error.message
+            done.absent[name] = error.message
             continue
-        network = Network(bundle, backend)
         kind: Arithmetic = "int8" if bundle.manifest.arithmetic == "int8" else arithmetic
-        measured[name] = compare(tape, network.run, network.backend_name, kind)
-    return measured, absent
+        try:
+            done.measured[name] = compare(tape, network.run, network.backend_name, kind)
+        except BackendError as error:
+            done.failed[name] = error.message
+    return done

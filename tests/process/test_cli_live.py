@@ -33,6 +33,7 @@ KEYS = {
     "first_idle_s",
     "first_generated_s",
     "rss_mb",
+    "backend",
 }
 MAX_STOP_S = 2.0
 MAX_RSS_MB = 700.0
@@ -58,6 +59,7 @@ def test_demo_sends_every_frame_and_prints_its_numbers() -> None:
     assert summary["first_idle_s"] < MAX_FIRST_IDLE_S
     assert summary["first_generated_s"] < MAX_FIRST_GENERATED_S
     assert summary["rss_mb"] < MAX_RSS_MB
+    assert summary["backend"].startswith("onnxruntime ")
     assert summary["osc_refused"] == 0
     assert len(first) <= 1432
     assert first.startswith(b"#bundle\0")

@@ -23,6 +23,9 @@ from soulstream_engine.errors import BackendError
 MAX_CACHE_BYTES = 4 * 1024**3
 """Plans of all bundles together; the oldest go first. Source: ours; those of a large model have 0.6 GB."""
 
+LEFT_OVER_NS = 3600 * 1_000_000_000
+"""Files of a writer that was killed are removed when they are older than this. Source: ours; writing takes seconds."""
+
 MAX_NOTE_BYTES = 16_384
 """Longest note beside a plan. Source: ours; they have fewer than 1,000 bytes."""
 
@@ -30,6 +33,9 @@ NO_PLAN_YET = "there is no plan of it yet"
 """The one reason for compiling that needs no explanation."""
 
 _PLAN, _NOTE = ".plan", ".json"
+_BESIDE = "new-"
+"""What the name of a file begins with while it is written."""
+
 _ENVIRONMENT = ("version", "driver", "recipe")
 """What changes under a plan without anybody wanting another plan."""
 
@@ -105,7 +111,7 @@ class PlanCache:
             The plan and an empty text, or ``None`` and the reason.
 
         Raises:
-            BackendError: If a file cannot be read although it is there.
+            BackendError: If a file cannot be read although it is there, or a changed one cannot be removed.
         """
         note = self._read_note(key.digest)
         if note is None:
@@ -123,8 +129,10 @@ class PlanCache:
     def store(self, key: PlanKey, step: str, plan: bytes | memoryview) -> None:
         """Writes a plan, then its note; each appears whole or not at all. Plans that it replaces are removed.
 
+        Another process may use the folder at the same time: a file that it removed first is no fault.
+
         Raises:
-            BackendError: If it cannot be written.
+            BackendError: If it cannot be written, or what is too old cannot be removed.
         """
         note = {"step": step, "key": asdict(key), "plan_sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}
         text = json.dumps(note, indent=1, sort_keys=True) + "\n"
@@ -140,6 +148,7 @@ class PlanCache:
             if other["step"] == step and changed and set(changed) <= set(_ENVIRONMENT):
                 self._remove(digest)
         self._keep_within(MAX_CACHE_BYTES, key.digest)
+        self._remove_left_over(key.digest)
 
     def _why_missing(self, key: PlanKey, step: str) -> str:
         candidates = [_differences(note, key) for note in self._notes().values() if note["step"] == step]
@@ -166,16 +175,25 @@ class PlanCache:
         return note if is_note else None
 
     def _keep_within(self, most_bytes: int, newest: str) -> None:
-        plans = sorted(self.folder.glob("*" + _PLAN), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        found = [(path.stem, _status(path)) for path in self.folder.glob("*" + _PLAN)]
+        plans = [(digest, status) for digest, status in found if status is not None]
         total = 0
-        for path in plans:
-            total += path.stat().st_size
-            if total > most_bytes and path.stem != newest:
-                self._remove(path.stem)
+        for digest, status in sorted(plans, key=lambda plan: plan[1].st_mtime_ns, reverse=True):
+            total += status.st_size
+            if total > most_bytes and digest != newest:
+                self._remove(digest)
+
+    def _remove_left_over(self, newest: str) -> None:
+        """Removes what killed writers left; ages count from the newest plan, so both come from the disk's own clock."""
+        now = _status(self.folder / (newest + _PLAN))
+        for path in self.folder.glob(_BESIDE + "*"):
+            status = _status(path)
+            if now is not None and status is not None and now.st_mtime_ns - status.st_mtime_ns > LEFT_OVER_NS:
+                _unlink(path)
 
     def _remove(self, digest: str) -> None:
         for ending in (_NOTE, _PLAN):
-            (self.folder / (digest + ending)).unlink(missing_ok=True)
+            _unlink(self.folder / (digest + ending))
 
 
 def _differences(note: Mapping[str, Any], key: PlanKey) -> dict[str, tuple[Any, Any]]:
@@ -228,7 +246,7 @@ def _read_private(path: Path, limit: int) -> bytes | None:
 
 def _write_private(path: Path, data: bytes | memoryview) -> None:
     """Writes a file of mode 600 that appears whole: written beside, flushed, renamed."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix="new-")
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=_BESIDE)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -238,6 +256,31 @@ def _write_private(path: Path, data: bytes | memoryview) -> None:
     except OSError:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of a file itself, not of what it links to; ``None`` where it is gone."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _untidy(path, "read", error) from error
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _untidy(path, "removed", error) from error
+
+
+def _untidy(path: Path, deed: str, error: OSError) -> BackendError:
+    return BackendError(
+        "BACKEND_CACHE",
+        f"A file of the compiled plans, '{path}', cannot be {deed}: {error.strerror}.",
+        "Close other soulstream programs and remove it by hand. XDG_CACHE_HOME names another place.",
+    )
 
 
 def _refused(path: Path, why: str) -> BackendError:

@@ -14,6 +14,7 @@ from typing import Any
 
 from soulstream_engine.backends import BACKENDS
 from soulstream_engine.bench.receiver import PacketReceiver
+from soulstream_engine.config import ENV_PREFIX
 from soulstream_engine.errors import InvariantError
 
 _COMMAND = "from soulstream_engine.cli import main; main()"
@@ -38,9 +39,9 @@ def measure_start(bundle: Path, backend: str, *, seconds: float = 3.0) -> dict[s
     """
     with PacketReceiver(is_kept=False) as receiver:
         options = ["--no-preview", "--no-play", "--seconds", str(seconds), "--json", "--osc", receiver.url]
-        options += ["--bundle", str(bundle)]
+        options += ["--bundle", str(bundle), "--backend", backend]
         if backend != BACKENDS[0]:
-            options += ["--backend", backend, "--require-backend"]
+            options += ["--require-backend"]
         summary = _run([sys.executable, "-c", _COMMAND, "demo", *options])
     return {"start_idle_s": summary["first_idle_s"], "start_s": summary["first_generated_s"]}
 
@@ -81,10 +82,18 @@ def peak_memory() -> tuple[float | None, str]:
 
 def _run(command: list[str]) -> dict[str, Any]:
     """Runs a program of ours and reads the JSON it prints last."""
-    environment = os.environ | {"NO_COLOR": "1"}
-    done = subprocess.run(  # noqa: S603 (our own module)
-        command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
+    settings = {key for key in os.environ if key.startswith(ENV_PREFIX) and "__" in key}
+    environment = {key: value for key, value in os.environ.items() if key not in settings} | {"NO_COLOR": "1"}
+    try:
+        done = subprocess.run(  # noqa: S603 (our own module)
+            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InvariantError(
+            "BENCH_PROCESS",
+            f"A process of the benchmark did not end within {_TIMEOUT_S:.0f} s.",
+            "Let nothing else run, or use --quick.",
+        ) from error
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
         raise InvariantError(

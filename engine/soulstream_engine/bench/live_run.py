@@ -46,7 +46,7 @@ def run_live(
         session = Session(source, lambda: stream, [sender], fps=fps, seconds=seconds, on_status=lambda _: on_status())
         summary = session.run()
         packets = receiver.stop()
-    sent = (summary["frames"] or 0) + (summary["dropped"] or 0)
+    sent = int(summary["frames"] or 0) + int(summary["dropped"] or 0)
     if sent < round(seconds * fps):
         raise KeyboardInterrupt
     if session.failure is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from soulstream_engine.bundle import MANIFEST_NAME, sha256_of
+from soulstream_engine.bundle import MANIFEST_NAME, read_manifest, sha256_of
 from soulstream_engine.errors import BundleError, ConfigError
 
 _SOURCES = {"soulstream_export": "*.py", "soulstream_training": "models/*.py"}
@@ -79,9 +79,10 @@ def int8_bundle(source: Path, *, note: Callable[[str], None] = lambda _: None) -
 
     Raises:
         ConfigError: If the exporter or torch is not installed.
-        BundleError: If the exporter fails.
+        BundleError: If there is no bundle, or the exporter fails.
     """
     _check_exporter("in int8")
+    read_manifest(source)
     key = sha256_of((source / MANIFEST_NAME).read_bytes())[:12]
     beside = source.parent == cache_folder()
     folder = source.with_name(f"{source.name}-int8") if beside else cache_folder() / f"int8-{key}-{exporter_key()}"
@@ -97,16 +98,25 @@ def _check_exporter(what: str) -> None:
         raise ConfigError(
             "BENCH_NEEDS_EXPORT",
             f"Measuring {what} needs a bundle made here, and {' and '.join(missing)} is not installed.",
-            "Run pip install 'soulstream[export,train]', or name a bundle with --bundle FOLDER.",
+            "Run pip install 'soulstream[export]', or name a bundle with --bundle FOLDER.",
         )
 
 
 def _export(arguments: list[str]) -> None:
     """Runs ``soulstream-export`` in a process of its own."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(  # noqa: S603 (our own exporter)
-        [sys.executable, "-c", _EXPORT, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
+    cache_folder().parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # compiled plans lie beside, and must be safe
+    cache_folder().mkdir(exist_ok=True)
+    command = [sys.executable, "-c", _EXPORT, *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 (our own exporter)
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(
+            "BENCH_EXPORT_FAILED",
+            f"The exporter did not end within {_TIMEOUT_S:.0f} s.",
+            f"Run it alone to see more: soulstream-export {' '.join(arguments)}",
+        ) from error
     if done.returncode != 0:
         raise BundleError(
             "BENCH_EXPORT_FAILED",

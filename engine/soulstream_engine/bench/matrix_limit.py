@@ -45,9 +45,16 @@ def matrix_limit_gflops(*, seconds: float = 2.0, sizes: Sequence[int] = SIZES) -
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     environment |= dict.fromkeys(_THREAD_VARIABLES, "1")
     command = [sys.executable, "-m", "soulstream_engine.bench.matrix_limit", str(seconds), *map(str, sizes)]
-    done = subprocess.run(  # noqa: S603 (our own module)
-        command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S + seconds, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 (our own module)
+            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S + seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InvariantError(
+            "BENCH_MATRIX_LIMIT",
+            f"Multiplying matrices did not end within {_TIMEOUT_S + seconds:.0f} s.",
+            "Let nothing else run.",
+        ) from error
     if done.returncode != 0:
         raise InvariantError(
             "BENCH_MATRIX_LIMIT",

@@ -108,7 +108,7 @@ WHOLE = Amount(
     matrix_s=2.0,
     step_repeats=100,
     paper_ticks=1000,
-    paper_limit_s=60.0,
+    paper_limit_s=120.0,
 )
 """What is measured unless ``--quick``: about two minutes for the embedded bundle on two cores."""
 

@@ -19,7 +19,7 @@ from soulstream_engine.bench.options import QUICK, WHOLE, Amount, BenchOptions
 from soulstream_engine.bench.paper_loads import measure_paper_loads, wide_mask_rate
 from soulstream_engine.bench.receiver import PacketReceiver
 from soulstream_engine.bench.stages import stage_numbers
-from soulstream_engine.bench.troupe import measure_troupe, troupe_numbers
+from soulstream_engine.bench.troupe import measure_troupe, threads_for, troupe_numbers
 from soulstream_engine.bench.under_load import measure_busy_ticks, measure_pacer
 from soulstream_engine.bundle import MANIFEST_NAME, Bundle, default_bundle_path, load_bundle, sha256_of
 from soulstream_engine.frames import F32
@@ -180,7 +180,7 @@ class _Run:
             warm_up_s=self._amount.warm_up_s,
             progress=self._show.share,
         )
-        return troupe_numbers(times_ms, count, self._budget_ms)
+        return troupe_numbers(times_ms, count, self._budget_ms, threads_for(count, self._backend))
 
     def steadiness(self) -> dict[str, Any]:
         """Beside a busy process, and at the output rates."""

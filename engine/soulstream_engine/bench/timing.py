@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from soulstream_engine.backends.base import Arrays, Backend, Step
+from soulstream_engine.bundle import sha256_of
 from soulstream_engine.clock import monotonic_ns
 from soulstream_engine.manifest import StepSpec
 from soulstream_engine.sampling.window import FOR_ONE
@@ -38,7 +39,7 @@ class TimedBackend:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._loaded: dict[tuple[int, str], tuple[bytes, Step]] = {}
+        self._loaded: dict[tuple[str, str, tuple[tuple[str, int], ...]], Step] = {}
         self._calls: list[StepCall] = []
 
     @property
@@ -47,11 +48,11 @@ class TimedBackend:
         return self._backend.name
 
     def load(self, graph: bytes, name: str, spec: StepSpec | None = None) -> Step:
-        """Compiles a graph, or gives the step of the same bytes and name (``Backend.load``)."""
-        key = (id(graph), name)
-        if key not in self._loaded:  # the bytes are kept beside the step, so that their id stays theirs
-            self._loaded[key] = (graph, _TimedStep(self._backend.load(graph, name, spec), name, self._calls))
-        return self._loaded[key][1]
+        """Compiles a graph, or gives the step of the same bytes, name and sizes (``Backend.load``)."""
+        key = (sha256_of(graph), name, () if spec is None else tuple(sorted(spec.sizes.items())))
+        if key not in self._loaded:
+            self._loaded[key] = _TimedStep(self._backend.load(graph, name, spec), name, self._calls)
+        return self._loaded[key]
 
     def take(self) -> list[StepCall]:
         """The calls since the last time this was asked, oldest first."""

@@ -6,10 +6,12 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
+from soulstream_engine.backends import BACKENDS
 from soulstream_engine.backends.base import Backend
 from soulstream_engine.bench.lockstep import WARM_UP_S, tick_budget_ms
 from soulstream_engine.bench.spread import spread
@@ -59,9 +61,9 @@ class Troupe:
         self._pool.shutdown()
 
 
-def threads_for(count: int) -> int:
-    """One for each core, and no more than there are dancers."""
-    return max(1, min(count, os.cpu_count() or 1))
+def threads_for(count: int, backend: Backend) -> int:
+    """One for each core, and no more than there are dancers; only ONNX Runtime lets several threads share its steps."""
+    return max(1, min(count, os.cpu_count() or 1)) if backend.name.startswith(BACKENDS[0]) else 1
 
 
 def measure_troupe(
@@ -90,9 +92,9 @@ def measure_troupe(
     budget_ms = tick_budget_ms(bundle)
     block = round(budget_ms * SAMPLE_RATE / 1000.0)
     warm_up = round(warm_up_s * 1000.0 / budget_ms)
-    troupe = Troupe(bundle, backend, count, seed, threads_for(count))
+    troupe = Troupe(bundle, backend, count, seed, threads_for(count, backend))
     times_ms: list[float] = []
-    with short_thread_switches():
+    with closing(troupe), short_thread_switches():
         for tick in range(warm_up + num_ticks):
             heard = np.take(samples, np.arange(tick * block, (tick + 1) * block), mode="wrap")
             begin_ns = monotonic_ns()
@@ -100,7 +102,6 @@ def measure_troupe(
             if tick >= warm_up:
                 times_ms.append((monotonic_ns() - begin_ns) / 1e6)
             progress((tick + 1) / (warm_up + num_ticks))
-    troupe.close()
     return times_ms
 
 
@@ -115,9 +116,9 @@ def dancers_that_fit(tick_ms_p99: float, count: int, budget_ms: float) -> int:
     return math.floor(ROOM * budget_ms / (tick_ms_p99 / count))
 
 
-def troupe_numbers(times_ms: list[float], count: int, budget_ms: float) -> dict[str, Any]:
+def troupe_numbers(times_ms: list[float], count: int, budget_ms: float, threads: int = 1) -> dict[str, Any]:
     """``dancers_per_core`` (estimated from the cost of each of these dancers) and what was measured of them."""
-    found, threads = spread(times_ms), threads_for(count)
+    found = spread(times_ms)
     fits = dancers_that_fit(found["p99"], count, budget_ms)
     return {
         "dancers_per_core": fits // threads,

@@ -40,7 +40,7 @@ def bench(
         int | None, typer.Option(min=1, help="Measure click to packet also with ticks of so many tokens.")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Measure the model quantised (made once; needs soulstream[export]).")
+        bool, typer.Option("--int8", help="Measure the model quantised (made once; needs the extra export).")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A look at everything within 20 seconds.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the dance and of the clicks.")] = 0,

@@ -76,12 +76,13 @@ def perform(config: Config) -> tuple[dict[str, SummaryValue], SoulstreamError | 
             on_event=display.note,
         )
         summary = session.run()
+        failure = session.failure  # before closing: a preparation that is stopped then is no failure
     summary["osc_refused"] = sum(sender.stats.refused for sender in senders)
     summary["osc_incomplete"] = sum(sender.stats.frames_incomplete for sender in senders)
     _print_summary(summary)
     for sender in senders:
         _report_losses(sender)
-    return summary, session.failure
+    return summary, failure
 
 
 class _Streams:
@@ -90,6 +91,7 @@ class _Streams:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._streams: LiveStreams | None = None
+        self._is_closed = False
 
     def make(self, note: Callable[[str, str], None]) -> MotionStream:
         from soulstream_engine.bundle import load_bundle
@@ -102,9 +104,12 @@ class _Streams:
         if self._streams is None:
             wish = BackendWish(model.backend, model.precision, model.require_backend)
             self._streams = LiveStreams(wish, note)
+        if self._is_closed:  # while the model was loaded; ``close`` saw no streams then
+            self._streams.close()
         return self._streams.make(bundle, model.seed, model.tick_tokens)
 
     def close(self) -> None:
+        self._is_closed = True
         if self._streams is not None:
             self._streams.close()
 
@@ -188,6 +193,8 @@ def _print_summary(summary: dict[str, SummaryValue]) -> None:
         f"Lateness p99 {summary['late_ms_p99']} ms; first idle frame after {idle_s} s, first generated {generated}; "
         f"memory {summary['rss_mb']} MB."
     )
+    if summary["backend"] is not None:
+        say(f"Computed by {summary['backend']}.")
 
 
 def _report_losses(sender: VmcSender) -> None:

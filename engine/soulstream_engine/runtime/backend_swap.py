@@ -21,7 +21,6 @@ from soulstream_engine.backends.agreement import TOLERANCES, CheckedBackend
 from soulstream_engine.backends.base import Arrays, Backend, Step
 from soulstream_engine.backends.plan_builder import FLAVOURS, PRECISIONS
 from soulstream_engine.backends.plan_cache import NO_PLAN_YET
-from soulstream_engine.backends.plan_precision import EXACT_OUTPUTS
 from soulstream_engine.backends.plan_progress import OnProgress, Preparation
 from soulstream_engine.backends.tensorrt import PlanReport, TensorRtBackend
 from soulstream_engine.bundle import Bundle
@@ -54,7 +53,7 @@ def open_wished(wish: BackendWish, note: Note, on_progress: OnProgress | None = 
     Args:
         wish: What was asked for.
         note: Told ``BACKEND_PLAN`` and the reason, if what was compiled before cannot be used.
-        on_progress: Told how far a compilation is.
+        on_progress: Told how far a compilation is; asked after every step, too, whether to go on.
 
     Raises:
         BackendError: If the backend is not known, not installed or has no device.
@@ -65,6 +64,8 @@ def open_wished(wish: BackendWish, note: Note, on_progress: OnProgress | None = 
     def tell(report: PlanReport) -> None:
         if report.was_built and report.reason != NO_PLAN_YET:
             note("BACKEND_PLAN", f"{wish.name}: step {report.step} was compiled anew, because {report.reason}.")
+        if on_progress is not None and not on_progress(report.step, 1.0):
+            raise _stopped(wish.name)
 
     inner = TensorRtBackend(wish.name, wish.precision, on_progress=on_progress, on_plan=tell)
     return CheckedBackend(inner, open_backend(), TOLERANCES[wish.precision])
@@ -116,6 +117,7 @@ class LiveStreams:
         self._wish = wish
         self._note = note
         self._swap: BackendSwap | None = None
+        self._is_closed = threading.Event()
 
     def make(self, bundle: Bundle, seed: int, tick_tokens: int | None = None) -> DanceStream:
         """A stream that dances at once, unless its backend is required and must be compiled first.
@@ -126,21 +128,28 @@ class LiveStreams:
             tick_tokens: Tokens that a tick commits; ``None``: as the bundle wants.
 
         Raises:
-            BackendError: As ``prepared_stream``.
+            BackendError: As ``prepared_stream``, or if it was closed.
             ConfigError: As ``prepared_stream``.
         """
+        if self._is_closed.is_set():
+            raise _stopped(self._wish.name)
         if self._wish.name not in FLAVOURS or self._wish.is_required:
-            return prepared_stream(bundle, seed, self._wish, self._note, tick_tokens=tick_tokens)
+            sizes = {step.name: len(bundle.graphs[step.name]) for step in _different_steps(bundle)}
+            tell = _watch(self._wish.name, sizes, self._note, self._is_closed)
+            return prepared_stream(bundle, seed, self._wish, self._note, tell, tick_tokens)
         if self._swap is None:
             self._swap = BackendSwap(
                 self._wish.name, lambda tell: open_wished(self._wish, self._note, tell), self._note
             )
         stream = DanceStream(bundle, seed, backend=self._swap, commit_tokens=tick_tokens)
+        if self._is_closed.is_set():
+            raise _stopped(self._wish.name)
         self._swap.start()
         return stream
 
     def close(self) -> None:
-        """Stops a preparation that is still going on."""
+        """Stops a preparation that is still going on; none begins afterwards."""
+        self._is_closed.set()
         if self._swap is not None:
             self._swap.close()
 
@@ -171,12 +180,13 @@ class BackendSwap:
         self._open_next = open_next
         self._note = note
         self._first = open_backend() if first is None else first
-        self._wanted: dict[str, _Wanted] = {}
+        self._wanted: dict[str, _Wanted] = {}  # until they are prepared
         self._ready: dict[str, Step] | None = None  # set once by the thread, taken once by the inference thread
         self._current: dict[str, Step] = {}
         self._name = self._first.name
         self._next_name = ""
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._is_closed = threading.Event()
 
     @property
@@ -185,24 +195,27 @@ class BackendSwap:
         return self._name
 
     def load(self, graph: bytes, name: str, spec: StepSpec | None = None) -> Step:
-        """Loads a step with the first backend; the other one will load it too.
+        """Loads a step with the first backend; the other one will load it too, if its preparation has not begun.
 
         Raises:
             BackendError: If the first backend refuses it.
         """
         step = self._first.load(graph, name, spec)
-        self._wanted[name] = _Wanted(graph, name, spec)
+        if self._thread is None:
+            self._wanted[name] = _Wanted(graph, name, spec)
         return _SwapStep(name, step, self)
 
     def start(self) -> None:
-        """Begins to prepare the other backend, once; every step must have been loaded."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._prepare, name="backend", daemon=True)
-            self._thread.start()
+        """Begins to prepare the other backend, once and not after ``close``; every step must have been loaded."""
+        with self._starting:
+            if self._thread is None and not self._is_closed.is_set():
+                self._thread = threading.Thread(target=self._prepare, name="backend", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """Stops the preparation; waits a moment for it."""
-        self._is_closed.set()
+        with self._starting:
+            self._is_closed.set()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
 
@@ -237,27 +250,28 @@ class BackendSwap:
             return first.run(inputs)
         return outputs
 
-    def _tell(self, text: str) -> None:
-        self._note("BACKEND_PREPARING", f"{self._label}: {text}")
-
     def _prepare(self) -> None:
         """Body of the thread."""
+        try:
+            self._prepare_wanted(list(self._wanted.values()))
+        finally:
+            self._wanted.clear()
+
+    def _prepare_wanted(self, wanted: list[_Wanted]) -> None:
         self._note("BACKEND_PREPARING", f"{self._label} is being prepared; {self._first.name} computes meanwhile.")
         started_ns = monotonic_ns()
-        wanted = list(self._wanted.values())
-        progress = Preparation({item.name: len(item.graph) for item in wanted}, self._tell)
-
-        def tell(name: str, share: float) -> bool:
-            progress.tell(name, share)
-            return not self._is_closed.is_set()
-
+        sizes = {item.name: len(item.graph) for item in wanted}
+        tell = _watch(self._label, sizes, self._note, self._is_closed)
         try:
             backend = self._open_next(tell)
             steps = {}
             for item in wanted:
-                steps[item.name] = backend.load(item.graph, item.name, item.spec)
-                if not tell(item.name, 1.0):
+                if self._is_closed.is_set():
                     return
+                steps[item.name] = backend.load(item.graph, item.name, item.spec)
+                tell(item.name, 1.0)
+            if self._is_closed.is_set():
+                return
         except BackendError as error:
             if not self._is_closed.is_set():
                 self._note("BACKEND_FALLBACK", _fallback_text(self._label, error))
@@ -285,10 +299,33 @@ class _SwapStep:
 
 
 def _require_finite(name: str, outputs: Arrays) -> None:
-    """What is compared or shown must be finite; FP16 ends at 65,504."""
-    for output in EXACT_OUTPUTS:
-        if output in outputs and not np.isfinite(outputs[output]).all():
+    """What is compared, shown or remembered must be finite; FP16 ends at 65,504."""
+    for output, array in outputs.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise BackendError("BACKEND_NOT_FINITE", f"Step {name!r} gave {output} that are not finite.", "")
+
+
+def _different_steps(bundle: Bundle) -> list[StepSpec]:
+    """Steps that are loaded: one for each graph and its sizes, as in ``Network``."""
+    different = {(spec.file, tuple(sorted(spec.sizes.items()))): spec for spec in reversed(bundle.manifest.steps)}
+    return list(different.values())
+
+
+def _watch(label: str, sizes: Mapping[str, int], note: Note, is_closed: threading.Event) -> OnProgress:
+    """Notes every ``TELL_EVERY_S`` seconds how far a preparation is, and goes on until ``is_closed``."""
+    progress = Preparation(sizes, lambda text: note("BACKEND_PREPARING", f"{label}: {text}"))
+
+    def tell(name: str, share: float) -> bool:
+        if is_closed.is_set():
+            return False
+        progress.tell(name, share)
+        return True
+
+    return tell
+
+
+def _stopped(label: str) -> BackendError:
+    return BackendError("BACKEND_STOPPED", f"Preparing {label} was stopped.", "Start it again.")
 
 
 def _fallback_text(label: str, error: BackendError) -> str:

@@ -35,7 +35,7 @@ class Network:
         _check_steps(bundle.manifest)
         backend = backend or open_backend()
         self.manifest = bundle.manifest
-        self.backend_name = backend.name
+        self._backend = backend
         self._steps: dict[str, Step] = {}
         loaded: dict[tuple[str, tuple[tuple[str, int], ...]], Step] = {}
         files = bundle.manifest.files
@@ -44,6 +44,11 @@ class Network:
             if key not in loaded:  # with one candidate a stage and its step for one plan are the same
                 loaded[key] = backend.load(bundle.graphs[spec.name], spec.name, spec)
             self._steps[spec.name] = loaded[key]
+
+    @property
+    def backend_name(self) -> str:
+        """Name of the backend that computes now; a ``BackendSwap`` changes it."""
+        return self._backend.name
 
     def run(self, name: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run one step by name (``sampling.window.RunStep``)."""

@@ -164,6 +164,7 @@ class Session:
             xruns=self._source.xruns,
             reconnects=self._source.reconnects,
             worker=worker.counts,
+            backend=worker.backend,
         )
 
     def status(self) -> StatusSnapshot | None:
@@ -188,6 +189,7 @@ class Session:
             is_silent=feature is None or feature.is_silent,
             state=state,
             reason=reason,
+            backend=worker.backend or "",
         )
 
     def _watch(

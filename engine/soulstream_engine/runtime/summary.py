@@ -15,7 +15,7 @@ from soulstream_engine.runtime.workers import WorkerCounts
 _IMPORTED_NS = monotonic_ns()
 _START_FIELD = 19  # of /proc/self/stat after the command name: start time in clock ticks after boot
 
-SummaryValue = int | float | None
+SummaryValue = int | float | str | None
 
 
 def process_start_ns() -> int:
@@ -45,7 +45,13 @@ def resident_megabytes() -> float | None:
 
 
 def summarise(
-    counts: PacerCounts, *, process_start: int, xruns: int = 0, reconnects: int = 0, worker: WorkerCounts | None = None
+    counts: PacerCounts,
+    *,
+    process_start: int,
+    xruns: int = 0,
+    reconnects: int = 0,
+    worker: WorkerCounts | None = None,
+    backend: str | None = None,
 ) -> dict[str, SummaryValue]:
     """The numbers of a run.
 
@@ -55,11 +61,13 @@ def summarise(
         xruns: Times that audio was lost on the way in.
         reconnects: Times that a lost device was opened again.
         worker: What the inference worker dropped or repaired.
+        backend: Name of the backend that computed last.
 
     Returns:
         ``frames dropped duplicated generated held blended idle`` (counts), ``late_ms_p50 late_ms_p99 late_ms_max``,
         ``first_idle_s first_generated_s`` (from the start of the process; ``None``: never), ``rss_mb``,
-        ``xruns reconnects skipped_blocks sink_errors invalid_frames bad_chunks restarts``.
+        ``xruns reconnects skipped_blocks sink_errors invalid_frames bad_chunks restarts``, ``backend`` (name of what
+        computed last, so a fallback is seen; ``None``: the model was never loaded).
     """
     worked = worker or WorkerCounts()
 
@@ -92,4 +100,5 @@ def summarise(
         "invalid_frames": worked.invalid_frames,
         "bad_chunks": worked.bad_chunks,
         "restarts": worked.restarts,
+        "backend": backend,
     }

@@ -85,6 +85,23 @@ class CountsBadChunks(Protocol):
     """How often that was so."""
 
 
+class NamesBackend(Protocol):
+    """A network that knows what computes it (``runtime.network``)."""
+
+    @property
+    def backend_name(self) -> str:
+        """Name of the backend that computes now."""
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """Streams that dance with a network."""
+
+    @property
+    def network(self) -> NamesBackend:
+        """What computes the dance."""
+
+
 @dataclass(slots=True)
 class WorkerCounts:
     """What the worker dropped or repaired.
@@ -144,6 +161,8 @@ class InferenceWorker:
         """Whether the source came to its end, by itself or by an error."""
         self.feature: FeatureFrame | None = None
         """What was heard last."""
+        self.backend: str | None = None
+        """Name of the backend that computed last; ``None``: no stream was built, or it does not tell."""
 
     @property
     def state(self) -> tuple[str, str]:
@@ -191,11 +210,13 @@ class InferenceWorker:
 
     def _build(self) -> MotionStream | None:
         try:
-            return self._make_stream()
+            stream = self._make_stream()
         except SoulstreamError as error:
             self.failure = error
             self._events.add(error.code, str(error))
             return None
+        self._note_backend(stream)
+        return stream
 
     def _is_too_old(self, block: AudioBlock) -> bool:
         end_ns = block.captured_ns + len(block.samples) * 1_000_000_000 // SAMPLE_RATE
@@ -219,6 +240,7 @@ class InferenceWorker:
             self._events.add(error.code, str(error), traceback.format_exc())
             return self._rebuild(error)
         self.counts.blocks += 1
+        self._note_backend(stream)
         if isinstance(stream, ReportsFeatures):
             self.feature = stream.latest_feature
         if isinstance(stream, CountsBadChunks):
@@ -228,6 +250,11 @@ class InferenceWorker:
             self._note_invalid(self.counts.invalid_frames + len(frames) - len(valid), self.counts.bad_chunks)
             self._buffer.put(valid, self._buffer.epoch)
         return stream
+
+    def _note_backend(self, stream: MotionStream) -> None:
+        """Takes note of who computes now: a backend may be changed, or fall back, in any push."""
+        if isinstance(stream, HasNetwork):
+            self.backend = stream.network.backend_name
 
     def _note_invalid(self, invalid_frames: int, bad_chunks: int) -> None:
         """Counts motion that cannot be shown; says so the first time."""

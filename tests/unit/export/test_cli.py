@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,37 @@ def test_facts_that_cannot_be_read_are_refused(tmp_path: Path, text: str | None)
     with pytest.raises(ConfigError, match=r"facts\.toml") as caught:
         read_facts(path)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("torch", ["verify", "somewhere"]),
+        ("onnx", ["verify", "somewhere"]),
+        ("onnx", ["quantise", "somewhere", "out", "--to", "fp16"]),
+        ("onnxscript", ["bundle", "out", "--random", "toy"]),
+    ],
+)
+def test_without_the_extras_the_remedy_is_named(package: str, arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
+        "from soulstream_export.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{package} cannot be imported" in done.stderr
+    assert "pip install 'soulstream[export,train]'" in done.stderr
+
+
+def test_an_import_that_fails_by_a_bug_is_shown_whole() -> None:
+    code = (
+        "from soulstream_export import cli\n"
+        "def fails(): import soulstream_export.not_there\n"
+        "cli.app = fails\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr

@@ -148,6 +148,48 @@ def test_the_oldest_plans_go_when_there_are_too_many(cache: PlanCache, monkeypat
     assert found == [False, False, True, True, True]
 
 
+def test_what_another_process_removed_first_is_no_fault(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_cache, "MAX_CACHE_BYTES", len(PLAN))
+    cache.store(dataclasses.replace(KEY, gpu="another"), "mask", PLAN)
+    gone = [cache.folder / name for name in ("gone.plan", "gone.json", "new-gone")]
+    glob = Path.glob
+
+    def glob_before_removal(folder: Path, pattern: str) -> list[Path]:
+        return [*glob(folder, pattern), *(path for path in gone if path.match(pattern))]
+
+    monkeypatch.setattr(Path, "glob", glob_before_removal)
+    cache.store(KEY, "mask", PLAN)
+    assert cache.find(KEY, "mask") == (PLAN, "")
+
+
+@pytest.mark.parametrize("deed", ["lstat", "unlink"])
+def test_a_file_that_cannot_be_tidied_is_named(deed: str, cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = dataclasses.replace(KEY, driver="older")
+    cache.store(old, "mask", PLAN)
+
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, deed, refuse)
+    with pytest.raises(BackendError, match=r"cannot be (read|removed): Permission denied") as caught:
+        cache.store(KEY, "mask", PLAN)
+    assert caught.value.code == "BACKEND_CACHE"
+    assert str(cache.folder) in str(caught.value)
+    assert "remove it by hand" in str(caught.value)
+
+
+def test_what_a_killed_writer_left_goes_after_an_hour(cache: PlanCache) -> None:
+    cache.store(KEY, "mask", PLAN)
+    now = files(cache, ".plan")[0].stat().st_mtime
+    for name, age_s in (("new-old", 3700), ("new-fresh", 3000), ("other-old", 3700)):
+        (cache.folder / name).write_bytes(b"half")
+        os.utime(cache.folder / name, (now - age_s, now - age_s))
+    cache.store(KEY, "mask", PLAN)
+    assert not (cache.folder / "new-old").exists()
+    assert (cache.folder / "new-fresh").exists()
+    assert (cache.folder / "other-old").exists()
+
+
 @posix
 def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)

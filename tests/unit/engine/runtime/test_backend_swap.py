@@ -12,14 +12,15 @@ import pytest
 from fakes.toy_bundle import beat_track, toy
 from numpy.typing import NDArray
 
-from soulstream_engine.backends import BACKENDS, open_backend
+from soulstream_engine.backends import BACKENDS, open_backend, plan_progress
 from soulstream_engine.backends.agreement import CheckedBackend, example_inputs, largest_difference
 from soulstream_engine.backends.base import Arrays, Backend, Step
 from soulstream_engine.backends.plan_cache import NO_PLAN_YET
 from soulstream_engine.backends.plan_progress import OnProgress
 from soulstream_engine.backends.tensorrt import PlanReport
 from soulstream_engine.bundle import Bundle, load_bundle
-from soulstream_engine.config import ModelConfig
+from soulstream_engine.cli.live import _Streams
+from soulstream_engine.config import Config, ModelConfig
 from soulstream_engine.errors import BackendError
 from soulstream_engine.manifest import StepSpec
 from soulstream_engine.runtime import backend_swap
@@ -37,6 +38,8 @@ class Other:
     may_load: threading.Event = field(default_factory=threading.Event)
     fails_at: str = ""
     gives_nan: str = ""
+    nan_in: str = "logits"
+    lies_in: str = ""
     factor: float = 1.0
     ran: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
@@ -64,7 +67,9 @@ class OtherStep:
             raise BackendError("BACKEND_CUDA", "The card fell off the bus.", "Push it in.")
         outputs = self.inner.run(inputs)
         if name == self.owner.gives_nan:
-            outputs["logits"][0, 0, 0, 0] = np.inf
+            outputs[self.owner.nan_in].flat[0] = np.inf
+        if self.owner.lies_in in outputs and inputs.get("kept", [0])[0] > 1:
+            outputs[self.owner.lies_in] *= np.float32(1.02)
         return {key: value * np.asarray(self.owner.factor, value.dtype) for key, value in outputs.items()}
 
 
@@ -134,7 +139,11 @@ def test_no_step_inside_a_tick_changes(bundle: Bundle, notes: list[tuple[str, st
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [({"fails_at": "residual"}, "fell off the bus"), ({"gives_nan": "residual"}, "logits that are not finite")],
+    [
+        ({"fails_at": "residual"}, "fell off the bus"),
+        ({"gives_nan": "residual"}, "logits that are not finite"),
+        ({"gives_nan": "residual", "nan_in": "new_k"}, "new_k that are not finite"),
+    ],
 )
 def test_a_failure_during_the_dance_costs_no_frame(
     fault: dict[str, str], reason: str, bundle: Bundle, notes: list[tuple[str, str]]
@@ -186,6 +195,91 @@ def test_closing_stops_a_preparation_without_a_word(bundle: Bundle, notes: list[
     swap.close()
     assert not any(thread.name == "backend" for thread in threading.enumerate())
     assert codes_of(notes) == ["BACKEND_PREPARING"]
+
+
+def test_a_preparation_never_begins_after_closing(bundle: Bundle, notes: list[tuple[str, str]]) -> None:
+    opened: list[str] = []
+
+    def open_next(_: OnProgress) -> Backend:
+        opened.append("other")
+        return Other()
+
+    swap = swap_to(open_next, notes)
+    swap.load(bundle.graphs["music"], "music", bundle.manifest.step("music"))
+    swap.close()
+    swap.start()
+    assert not any(thread.name == "backend" for thread in threading.enumerate())
+    assert (opened, notes) == ([], [])
+
+
+@pytest.mark.parametrize("is_required", [False, True])
+def test_closing_while_the_model_is_loaded_begins_nothing(
+    is_required: bool, bundle: Bundle, notes: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(backend_swap, "open_wished", lambda wish, note, tell=None: opened.append(wish.name))
+
+    def note(code: str, message: str) -> None:
+        notes.append((code, message))
+
+    live = LiveStreams(BackendWish("tensorrt", is_required=is_required), note)
+    live.close()
+    with pytest.raises(BackendError, match="Preparing tensorrt was stopped"):
+        live.make(bundle, 0)
+    live = LiveStreams(BackendWish("tensorrt"), note)
+    monkeypatch.setattr(backend_swap, "DanceStream", lambda *_, **__: live.close())
+    with pytest.raises(BackendError, match="was stopped"):
+        live.make(bundle, 0)
+    assert (opened, notes) == ([], [])
+
+
+def test_closing_a_live_run_while_the_bundle_is_read_begins_nothing(
+    bundle: Bundle, notes: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = _Streams(Config(model=ModelConfig(backend="tensorrt")))
+
+    def read_until_closed(_: object) -> Bundle:
+        streams.close()
+        return bundle
+
+    monkeypatch.setattr("soulstream_engine.bundle.load_bundle", read_until_closed)
+    with pytest.raises(BackendError, match="Preparing tensorrt was stopped"):
+        streams.make(lambda code, message: notes.append((code, message)))
+    assert notes == []
+
+
+def test_a_required_backend_tells_how_far_it_is_and_stops_when_closed(
+    bundle: Bundle, notes: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(name: str, precision: str, *, on_progress: OnProgress, on_plan: Callable[[PlanReport], None]) -> None:
+        monkeypatch.setattr(plan_progress, "TELL_EVERY_S", 0.0)
+        assert on_progress("decoder", 0.5)
+        monkeypatch.setattr(plan_progress, "TELL_EVERY_S", 3600.0)
+        on_plan(PlanReport("decoder", True, NO_PLAN_YET, 10))
+        live.close()
+        assert not on_progress("music", 0.1)
+        on_plan(PlanReport("music", False, "", 10))
+
+    monkeypatch.setattr(backend_swap, "TensorRtBackend", compiled)
+    live = LiveStreams(BackendWish("tensorrt", is_required=True), lambda code, message: notes.append((code, message)))
+    with pytest.raises(BackendError, match="Preparing tensorrt was stopped") as caught:
+        live.make(bundle, 0)
+    assert caught.value.code == "BACKEND_STOPPED"
+    assert codes_of(notes) == ["BACKEND_PREPARING"]
+    assert "% is prepared, about" in notes[0][1]
+
+
+def test_graphs_are_forgotten_once_they_are_prepared(bundle: Bundle, notes: list[tuple[str, str]]) -> None:
+    other = Other()
+    swap = swap_to(lambda _: other, notes)
+    spec = bundle.manifest.step("music")
+    swap.load(bundle.graphs["music"], "music", spec)
+    swap.start()
+    other.may_load.set()
+    wait_for("BACKEND_READY", notes)
+    swap.close()
+    swap.load(bundle.graphs["music"], "music", spec)
+    assert swap._wanted == {}
 
 
 def test_a_stream_that_is_built_again_keeps_the_backend(
@@ -258,6 +352,15 @@ def test_a_backend_that_computes_something_else_is_not_danced_to(bundle: Bundle)
     checked = CheckedBackend(honest, open_backend(), 1e-2)
     checked.load(bundle.graphs["music"], "music", spec)
     assert checked.differences == {"music": 0.0}
+
+
+@pytest.mark.parametrize("index", [0, -1])
+def test_states_after_what_was_committed_are_compared(index: int, bundle: Bundle) -> None:
+    spec = bundle.manifest.step("decoder")
+    liar = Other(lies_in=spec.states[index].output)
+    liar.may_load.set()
+    with pytest.raises(BackendError, match=r"differs by 2\.0e-02"):
+        CheckedBackend(liar, open_backend(), 1e-2).load(bundle.graphs["decoder"], "decoder", spec)
 
 
 def test_a_difference_that_is_not_a_number_is_refused(bundle: Bundle) -> None:

@@ -46,12 +46,13 @@ def test_the_summary_has_every_number_that_was_promised() -> None:
     counts.by_provenance[Provenance.IDLE] = 1
     counts.first_sent_ns = {Provenance.IDLE: 1_500_000_000, Provenance.GENERATED: 2_250_000_000}
     counts.lateness.add(0.4)
-    summary = summarise(counts, process_start=1_000_000_000, xruns=4)
+    summary = summarise(counts, process_start=1_000_000_000, xruns=4, backend="onnxruntime 1.0 cpu x1")
     promised = "frames dropped duplicated generated held blended idle late_ms_p99 first_idle_s first_generated_s rss_mb"
     assert set(promised.split()) <= set(summary)
     assert (summary["frames"], summary["generated"], summary["idle"], summary["xruns"]) == (3, 2, 1, 4)
     assert (summary["first_idle_s"], summary["first_generated_s"]) == (0.5, 1.25)
     assert summary["late_ms_p99"] == pytest.approx(0.4)
+    assert summary["backend"] == "onnxruntime 1.0 cpu x1"
 
 
 def test_times_count_from_the_start_of_the_process() -> None:
