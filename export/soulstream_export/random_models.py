@@ -38,7 +38,7 @@ _DRAWN_LEVELS: dict[Size, int] = {"paper": 6, "stage": 3, "toy": 3}
 
 _SAMPLERS: dict[Size, dict[str, Any]] = {
     "paper": {"iterations": 6, "guidance": 4.0, "residual_guidance": 5.0},
-    "stage": {"iterations": 2, "keep_share": 0.3},
+    "stage": {"iterations": 4, "keep_share": 0.3},
     "toy": {"iterations": 3, "guidance": 2.0, "residual_guidance": 1.5, "keep_share": 0.5},
 }
 
