@@ -110,7 +110,7 @@ WHOLE = Amount(
     paper_ticks=1000,
     paper_limit_s=120.0,
 )
-"""What is measured unless ``--quick``: about two minutes for the embedded bundle on two cores."""
+"""What is measured unless ``--quick``: three to five minutes for the embedded bundle on two cores."""
 
 QUICK = Amount(
     warm_up_s=4.0,
@@ -128,4 +128,4 @@ QUICK = Amount(
     paper_ticks=5,
     paper_limit_s=3.0,
 )
-"""A look at everything within 20 seconds; its tails mean nothing."""
+"""A look at everything in half a minute; its tails mean nothing."""

@@ -42,13 +42,13 @@ def bench(
     int8: Annotated[
         bool, typer.Option("--int8", help="Measure the model quantised (made once; needs the extra export).")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A look at everything within 20 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A look at everything in half a minute.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the dance and of the clicks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
     """Measure the way from a sound to the packet that answers it, and everything on it.
 
-    About two minutes; --quick for a look. Let nothing else run meanwhile, and compare numbers of one computer only.
+    Three to five minutes; --quick for a look. Let nothing else run meanwhile, and compare numbers of one computer only.
 
     Examples:
       soulstream bench
